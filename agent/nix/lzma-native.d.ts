@@ -1,0 +1,21 @@
+/** The part of lzma-native 8 that the agent uses; the package ships no types. */
+declare module 'lzma-native' {
+  import type { Transform } from 'node:stream';
+
+  export interface DecoderStream extends Transform {
+    /** Frees the native decoder; needed when the stream is left before its end. */
+    cleanup(): void;
+  }
+
+  export interface DecoderOptions {
+    /** Most memory that the decoder may take, in bytes. */
+    memlimit?: number;
+    /** Size of each output buffer in bytes. */
+    bufsize?: number;
+  }
+
+  const lzma: {
+    createStream(coder: 'streamDecoder' | 'aloneDecoder', options: DecoderOptions): DecoderStream;
+  };
+  export default lzma;
+}
