@@ -26,6 +26,8 @@ export interface Narinfo extends Signable {
 /** No narinfo is longer than this (64 KiB). */
 export const maxNarinfoBytes = 65536;
 
+const maxLines = 1024;
+
 /**
  * Reads a narinfo with the meaning that Nix gives it (2.8, src/libstore/nar-info.cc): the last of repeated
  * fields counts, but References and CA may not be repeated, and no Compression means bzip2. More tolerant than
@@ -98,11 +100,12 @@ const singleFields: ReadonlySet<string> = new Set([
 
 function readLines(text: string): Lines {
   if (Buffer.byteLength(text) > maxNarinfoBytes) throw corrupt(`it is longer than ${maxNarinfoBytes} bytes`);
+  const lines = text.split('\n', maxLines + 1).map((line) => line.trim());
+  if (lines.length > maxLines) throw corrupt(`it has more than ${maxLines} lines`);
   const fields = new Map<string, string>();
   const signatures = new Set<string>();
   const extra: [string, string][] = [];
-  for (const line of text.split(/\r?\n/)) {
-    if (line.trim() === '') continue;
+  for (const line of lines.filter((line) => line !== '')) {
     const [key, value] = readLine(line);
     if (key === 'Sig') signatures.add(value);
     else if (!singleFields.has(key)) extra.push([key, value]);
