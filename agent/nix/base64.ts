@@ -15,5 +15,5 @@ export function fromBase64(text: string): Uint8Array {
   if (text !== canonical && text !== canonical.replace(/=+$/, '')) {
     throw new FormatError('bad-base64', 'The text is not base64.');
   }
-  return bytes;
+  return new Uint8Array(bytes); // a copy: a small Buffer would keep its whole 8 KiB pool alive
 }

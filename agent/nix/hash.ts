@@ -92,5 +92,5 @@ function fromAnyBase(text: string, byteCount: number): Uint8Array {
 function fromBase16(text: string): Uint8Array {
   if (!/^[0-9a-fA-F]*$/.test(text))
     throw new FormatError('bad-hash', `The hash ${quote(text)} is not base16.`);
-  return Buffer.from(text, 'hex');
+  return new Uint8Array(Buffer.from(text, 'hex'));
 }

@@ -1,5 +1,5 @@
 import { fromBase64 } from './base64.ts';
-import { FormatError, quote } from './error.ts';
+import { FormatError } from './error.ts';
 
 /** Bytes under a name: the form that Nix gives keys and signatures. */
 export interface NamedBytes {
@@ -9,7 +9,7 @@ export interface NamedBytes {
 
 /**
  * `name:base64` of exactly `byteCount` bytes (Nix 2.8, src/libstore/crypto.cc).
- * `what` names it in the error, which never shows more than the name: the rest may be a secret.
+ * `what` says in the error what it was to be; the text itself is never shown, it may be a secret.
  * @throws FormatError for anything else
  */
 export function parseNamedBytes(text: string, byteCount: number, what: string): NamedBytes {
@@ -23,10 +23,7 @@ export function parseNamedBytes(text: string, byteCount: number, what: string): 
   }
   const bytes = fromBase64(text.slice(colon + 1));
   if (bytes.length !== byteCount) {
-    throw new FormatError(
-      'bad-key-text',
-      `The ${what} named ${quote(name)} must have ${byteCount} bytes, not ${bytes.length}.`,
-    );
+    throw new FormatError('bad-key-text', `A ${what} must have ${byteCount} bytes, not ${bytes.length}.`);
   }
   return { name, bytes };
 }
