@@ -1,0 +1,151 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { stringify } from 'smol-toml';
+import type { Offline } from './offline.ts';
+import { TemporaryDirectory } from './temporary-directory.ts';
+
+/** Keys and tables of narrowcast's configuration file. */
+export type RelayConfig = Readonly<Record<string, unknown>>;
+
+export interface RelayOptions {
+  /** The network in which it lives; the machine's own when left out. */
+  readonly inside?: Offline;
+  /** Environment beside PATH, HOME and XDG_CACHE_HOME. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A line of the relay's log, as pino writes it. */
+export interface LogLine {
+  readonly level?: string;
+  readonly msg?: string;
+  readonly [field: string]: unknown;
+}
+
+/** Resident memory in bytes. */
+export interface Memory {
+  readonly now: number;
+  readonly peak: number;
+}
+
+const repository = join(import.meta.dirname, '../../..');
+const readyWithinMs = 15_000;
+
+/** `narrowcast serve` as a process of its own, on a free port, with a configuration, home and cache directory of its own. */
+export class RelayProcess implements AsyncDisposable {
+  /** As logged: `http://localhost:PORT`. */
+  readonly url: string;
+  readonly #process: ChildProcess;
+  readonly #directory: TemporaryDirectory;
+  readonly #lines: LogLine[];
+
+  private constructor(url: string, process: ChildProcess, directory: TemporaryDirectory, lines: LogLine[]) {
+    this.url = url;
+    this.#process = process;
+    this.#directory = directory;
+    this.#lines = lines;
+  }
+
+  /** Starts it and waits until it listens. Throws with its log when it ends before that, or does not listen within 15 s. */
+  static async start(config: RelayConfig, { inside, env = {} }: RelayOptions = {}): Promise<RelayProcess> {
+    const directory = await TemporaryDirectory.create('relay');
+    const configFile = join(directory.path, 'narrowcast.toml');
+    const cache = { dir: join(directory.path, 'cache') };
+    await writeFile(configFile, stringify({ listen: 'localhost:0', cache, ...config }));
+
+    const command = [process.execPath, join(repository, 'agent/main.ts'), 'serve', '--config', configFile];
+    const [file = '', ...args] = inside ? inside.enter(command) : command;
+    const child = spawn(file, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      cwd: directory.path,
+      env: {
+        PATH: process.env['PATH'] ?? '',
+        HOME: directory.path,
+        XDG_CACHE_HOME: join(directory.path, '.cache'),
+        ...env,
+      },
+    });
+
+    const lines: LogLine[] = [];
+    try {
+      return new RelayProcess(await readiness(child, lines), child, directory, lines);
+    } catch (error) {
+      await end(child);
+      await directory[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? 0;
+  }
+
+  /** Everything logged so far; a line that is not JSON is its own `msg`. */
+  logs(): readonly LogLine[] {
+    return this.#lines;
+  }
+
+  async memory(): Promise<Memory> {
+    const status = await readFile(`/proc/${this.pid}/status`, 'utf8');
+    const bytes = (key: string) =>
+      Number(status.match(new RegExp(`^${key}:\\s+(\\d+) kB$`, 'm'))?.[1]) * 1024;
+    return { now: bytes('VmRSS'), peak: bytes('VmHWM') };
+  }
+
+  /** SIGTERM, SIGKILL 15 s later. Returns its exit code, null when a signal ended it. */
+  stop(): Promise<number | null> {
+    return end(this.#process);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    await this.#directory[Symbol.asyncDispose]();
+  }
+}
+
+/** Collects the log for as long as the process lives; the returned promise settles with the URL of the line that says it listens. */
+function readiness(child: ChildProcess, lines: LogLine[]): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const fail = (what: string) => {
+      reject(new Error(`The relay ${what}:\n${lines.map((line) => JSON.stringify(line)).join('\n')}`));
+    };
+    const timer = setTimeout(() => fail(`does not listen after ${readyWithinMs} ms`), readyWithinMs);
+    for (const output of [child.stdout, child.stderr]) {
+      if (output === null) continue;
+      createInterface({ input: output }).on('line', (text) => {
+        const line = parseLine(text);
+        lines.push(line);
+        if (line.msg === 'listening' && typeof line['url'] === 'string') {
+          clearTimeout(timer);
+          resolve(line['url']);
+        }
+      });
+    }
+    child.once('error', (error) => fail(`cannot be started (${error.message})`));
+    child.once('close', (code) => {
+      clearTimeout(timer);
+      fail(`ended with ${code ?? 'a signal'} before it listened`);
+    });
+  });
+}
+
+function parseLine(text: string): LogLine {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return { msg: text };
+  }
+}
+
+async function end(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode === null && child.signalCode === null) {
+    const exited = once(child, 'exit');
+    child.kill('SIGTERM');
+    const killTimer = setTimeout(() => child.kill('SIGKILL'), 15_000);
+    await exited;
+    clearTimeout(killTimer);
+  }
+  return child.exitCode;
+}
