@@ -15,7 +15,12 @@ export class NarrowcastError extends Error {
 /** Text or bytes that are not what a Nix format allows: the only error that agent/nix throws. */
 export class FormatError extends NarrowcastError {}
 
-/** Foreign text made fit for an error message: at most 80 characters, quoted, control characters escaped. */
+/** Foreign text made fit for an error message: quoted, at most 80 characters, all but printable ASCII escaped. */
 export function quote(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 79)}…` : text);
+  const shown = text.length > 80 ? `${text.slice(0, 77)}...` : text;
+  return JSON.stringify(shown).replace(/[^ -~]/g, escaped);
+}
+
+function escaped(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

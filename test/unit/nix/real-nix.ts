@@ -3,6 +3,14 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+interface PathInfo {
+  /** SRI. */
+  readonly narHash: string;
+  readonly narSize: number;
+  readonly references: readonly string[];
+  readonly signatures: readonly string[];
+}
+
 /** Real Nix with a store, a home and files of its own in a temporary directory, gone when disposed of. */
 export class RealNix implements Disposable {
   readonly directory = mkdtempSync(join(tmpdir(), 'narrowcast-nix-'));
@@ -29,6 +37,14 @@ export class RealNix implements Disposable {
     mkdirSync(join(path, '..'), { recursive: true });
     writeFileSync(path, content);
     return path;
+  }
+
+  /** What Nix says of a path in its store: a list in 2.8, an object since 2.19. */
+  pathInfo(path: string): PathInfo | undefined {
+    const infos: PathInfo[] | Record<string, PathInfo> = JSON.parse(
+      this.run('nix', 'path-info', '--json', path),
+    );
+    return Object.values(infos)[0];
   }
 
   /** The narinfos that Nix writes for everything in the store. */
