@@ -17,6 +17,23 @@ export interface InterfaceAddress {
   readonly tunnel: boolean;
 }
 
+/**
+ * Tells links apart: two addresses have one key when they are the same link to the same network. IPv6 counts by
+ * its /64 prefix, because privacy extensions change the rest daily on an unchanged network.
+ */
+export function linkKey({ name, index, carrierChanges, family, address, netmask }: InterfaceAddress): string {
+  const where = family === 'IPv4' ? `${address}/${netmask}` : prefix64(address);
+  return `${name} ${index} ${carrierChanges} ${where}`;
+}
+
+function prefix64(address: string): string {
+  const [head = '', tail] = address.split('::');
+  const left = head.split(':').filter(Boolean);
+  const right = tail?.split(':').filter(Boolean) ?? [];
+  const zeros = Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => '0');
+  return [...left, ...zeros, ...right].slice(0, 4).join(':');
+}
+
 /** Lists the addresses of the interfaces that are up and have a carrier, as the kernel tells it now. */
 export type ReadInterfaces = () => readonly InterfaceAddress[];
 

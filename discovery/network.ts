@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { type Cancel, type Clock, systemClock } from './clock.ts';
-import { type InterfaceAddress, type ReadInterfaces, systemInterfaces } from './interfaces.ts';
+import { type InterfaceAddress, linkKey, type ReadInterfaces, systemInterfaces } from './interfaces.ts';
 
 /** Why a network counts as changed: other interfaces or addresses, or the machine slept and may be anywhere now. */
 export type NetworkChange = 'interfaces' | 'resumed';
@@ -96,24 +96,7 @@ class PollingWatch extends EventEmitter<{ changed: [NetworkChange] }> implements
       this.#addresses = [];
       this.#blind = true;
     }
-    this.#fingerprint = fingerprint(this.#addresses);
+    this.#fingerprint = [...new Set(this.#addresses.map(linkKey))].sort().join('\n');
     return this.#fingerprint !== before;
   }
-}
-
-// IPv6 counts by its /64 prefix, because privacy extensions change the rest daily on an unchanged network.
-function fingerprint(addresses: readonly InterfaceAddress[]): string {
-  const keys = addresses.map(({ name, index, carrierChanges, family, address, netmask }) => {
-    const where = family === 'IPv4' ? `${address}/${netmask}` : prefix64(address);
-    return `${name} ${index} ${carrierChanges} ${where}`;
-  });
-  return [...new Set(keys)].sort().join('\n');
-}
-
-function prefix64(address: string): string {
-  const [head = '', tail] = address.split('::');
-  const left = head.split(':').filter(Boolean);
-  const right = tail?.split(':').filter(Boolean) ?? [];
-  const zeros = Array.from({ length: Math.max(0, 8 - left.length - right.length) }, () => '0');
-  return [...left, ...zeros, ...right].slice(0, 4).join(':');
 }
