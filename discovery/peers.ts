@@ -196,9 +196,9 @@ class PeerTable extends EventEmitter<{ up: [Peer]; down: [Peer] }> implements Pe
       entry.confirm = true;
       return;
     }
-    const due = Math.max(this.#clock.now(), entry.lastCheck + gap);
-    if (entry.next && entry.next.due <= due) return;
-    this.#schedule(entry, due - this.#clock.now());
+    const now = this.#clock.now();
+    const delay = Math.max(0, entry.lastCheck + gap - now);
+    if (!entry.next || entry.next.due > now + delay) this.#schedule(entry, delay);
   }
 
   #schedule(entry: Entry, delay: number): void {

@@ -60,8 +60,7 @@ export function openSession(options: SessionOptions): Session {
     },
     askAgain: () => browser?.askAgain(),
     stop: async () => {
-      const goodbye = announcer?.stop();
-      if (goodbye) await Promise.race([goodbye, passed(goodbyeWithin)]);
+      if (announcer) await withinTime(announcer.stop());
       close();
     },
     close,
@@ -115,8 +114,14 @@ export function openSession(options: SessionOptions): Session {
     options.fared(now);
   }
 
-  function passed(delay: number): Promise<void> {
-    return new Promise((resolve) => void clock.after(delay, resolve));
+  function withinTime(goodbye: Promise<void>): Promise<void> {
+    return new Promise((resolve) => {
+      const cancel = clock.after(goodbyeWithin, resolve);
+      goodbye.then(() => {
+        cancel();
+        resolve();
+      });
+    });
   }
 }
 
