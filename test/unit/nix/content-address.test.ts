@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { toBase32 } from '../../../agent/nix/base32.ts';
 import { contentAddressHolds, withTrueContentAddress } from '../../../agent/nix/content-address.ts';
+import { parseHash } from '../../../agent/nix/hash.ts';
 import { type Narinfo, parseNarinfo } from '../../../agent/nix/narinfo.ts';
 import { parseStoreBase, parseStorePath, type StorePath } from '../../../agent/nix/store-path.ts';
 import { narinfo as narinfoArbitrary, storeDir, storePathName } from './arbitrary.ts';
@@ -140,6 +142,24 @@ test.each([
     }),
     { numRuns: 5 },
   );
+});
+
+test('an address of the wrong form is refused although its arithmetic fits', () => {
+  const fits = (type: string, hex: string, ca: string) => {
+    const folded = Buffer.alloc(20);
+    const digest = createHash('sha256').update(`${type}:sha256:${hex}:/nix/store:name`).digest();
+    for (const [index, byte] of digest.entries()) folded[index % 20] = (folded[index % 20] ?? 0) ^ byte;
+    const storePath = parseStoreBase(`${toBase32(folded)}-name`);
+    const narHash = parseHash(hex.padEnd(64, '0'), 'sha256');
+    const [narinfo] = fc.sample(narinfoArbitrary, 1);
+    return narinfo && contentAddressHolds({ ...narinfo, storePath, narHash, references: [], ca }, storeDir);
+  };
+  const long = '12'.repeat(32);
+  const short = '12'.repeat(20);
+  expect(fits('text', long, `text:sha256:${long}`)).toBe(true);
+  expect(fits('source', long, `fixed:r:sha256:${long}`)).toBe(true);
+  expect(fits('text', short, `text:sha1:${short}`)).toBe(false);
+  expect(fits('text', long, `text:sha256-${Buffer.from(long, 'hex').toString('base64')}`)).toBe(false);
 });
 
 /** Puts into the store a path that refers to itself and to another, and has Nix address both by their content. */

@@ -39,31 +39,19 @@ test('a key whose halves do not belong together is refused', () => {
 describe('nothing shows the secret', () => {
   const { secret } = generateKeyPair('ours-1');
   const key = parseSecretKey(secret);
-  const fragments = [
-    secret.slice('ours-1:'.length, 'ours-1:'.length + 8),
-    rawKey(secret).subarray(0, 4).join(', '),
-    rawKey(secret).subarray(0, 4).join(','),
-    rawKey(secret).subarray(0, 4).toString('hex'),
-    rawKey(secret).subarray(0, 4).toString('hex').match(/../g)?.join(' ') ?? '',
-  ];
+  const fragments = [secret.slice(7, 15), rawKey(secret).subarray(0, 4).toString('hex')];
 
-  test.each([
-    ['String', String(key)],
-    ['JSON', JSON.stringify(key)],
-    ['JSON of something that holds it', JSON.stringify({ config: { keys: [key] } })],
-    ['inspect', inspect(key)],
-    ['inspect with everything hidden', inspect(key, { showHidden: true, depth: null, getters: true })],
-    [
-      'its properties',
-      Reflect.ownKeys(key)
-        .map((name) => inspect(Reflect.get(key, name)))
-        .join(),
-    ],
-    ['a copy', inspect([{ ...key }, structuredClone(key), Object.assign({}, key)])],
-    ['an error', inspect(new Error('with a key', { cause: key }))],
-  ])('%s', (_, shown) => {
-    expect(shown).toContain('ours-1');
-    for (const fragment of fragments) expect(shown).not.toContain(fragment);
+  test('not as text, as JSON, inspected, copied or within something else', () => {
+    expect(String(key)).toBe('ours-1');
+    expect(JSON.stringify({ keys: [key] })).toBe('{"keys":[{"name":"ours-1"}]}');
+    expect(inspect(key, { showHidden: true, depth: null, getters: true })).toBe(
+      "SecretKey { name: 'ours-1' }",
+    );
+    expect(inspect(new Error('with a key', { cause: key }))).toContain(
+      "[cause]: SecretKey { name: 'ours-1' }",
+    );
+    expect([{ ...key }, structuredClone(key)]).toEqual([{ name: 'ours-1' }, { name: 'ours-1' }]);
+    expect(Reflect.ownKeys(key)).toEqual(['name']);
   });
 
   test.each([
