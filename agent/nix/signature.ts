@@ -26,7 +26,7 @@ export interface Signable {
   readonly references: readonly StorePath[];
 }
 
-/** More signatures of one narinfo than this are not looked at: honest ones have a few, and each costs 70 µs. */
+/** More signatures of one narinfo than this are not looked at: honest ones have a few, and each costs some 0.1 ms. */
 export const maxSignatures = 64;
 
 /**
