@@ -217,8 +217,9 @@ export const faults = {
   'ni-all-reset': { everyNarinfo: reset },
   'ni-all-404': { everyNarinfo: status(404) },
   'ni-all-hang': { everyNarinfo: hang },
+  // The first request is Nix's for nix-cache-info; what else a client asks first is answered as well.
   'refused-after-cacheinfo': {
-    cacheInfo: (exchange) => {
+    everything: (exchange) => {
       exchange.stopListening();
       exchange.response.setHeader('Connection', 'close');
       return honest(exchange);
