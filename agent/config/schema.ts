@@ -3,17 +3,10 @@ import type { PublicKey } from '../nix/signature.ts';
 import type { LogLevel } from '../telemetry/log.ts';
 import { type CacheConfig, cacheConfig, cacheKeys } from './cache-table.ts';
 import { key, table } from './key.ts';
-import {
-  absolutePath,
-  duration,
-  type ListenAddress,
-  listenAddress,
-  oneOf,
-  optionalPath,
-  publicKeys,
-  type SubstituterUrl,
-  substituters,
-} from './values.ts';
+import { type ListenAddress, listenAddress } from './listen-address.ts';
+import { publicKeys } from './public-keys.ts';
+import { type SubstituterUrl, substituters } from './substituters.ts';
+import { absolutePath, duration, oneOf, optionalPath } from './values.ts';
 
 /** Everything that an operator can decide, checked and in the units of the code. */
 export interface Config {

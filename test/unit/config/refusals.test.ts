@@ -44,6 +44,10 @@ describe('one wrong value', () => {
     ['substituters = ["ftp://cache.nixos.org"]', url],
     ['substituters = ["s3://bucket"]', url],
     ['substituters = [1]', url],
+    [
+      'substituters = ["https://token@a.example"]',
+      /: expected a URL without user and password: they belong into netrc-file$/,
+    ],
     ['substituters = ["file://mnt/usb"]', /: expected a file URL with three slashes/],
     [
       'substituters = ["https://a.example?trusted=true"]',
