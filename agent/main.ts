@@ -1,0 +1,92 @@
+#!/usr/bin/env node
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import packageJson from '../package.json' with { type: 'json' };
+import type { Option } from './config/options.ts';
+import { NarrowcastError } from './nix/error.ts';
+import { hideSecrets } from './telemetry/secrets.ts';
+
+// libuv makes its pool at first use. Lookups of names block its threads for seconds when a network is down, and
+// decoding and file reads must go on meanwhile.
+process.env['UV_THREADPOOL_SIZE'] ??= '16';
+
+process.exit(await main(process.argv.slice(2)));
+
+/** Runs the command and gives the exit code: 0 ok, 1 runtime failure, 2 usage or configuration. */
+async function main(argv: readonly string[]): Promise<number> {
+  const { options, rest } = takeOptions(argv);
+  try {
+    await commandLine(options).parseAsync(rest, { from: 'user' });
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    process.stderr.write(`${explain(error, options)}\n`);
+    return isUsersMistake(error) ? 2 : 1;
+  }
+}
+
+function commandLine(options: readonly Option[]): Command {
+  const program = new Command('narrowcast')
+    .description(packageJson.description)
+    .version(packageJson.version)
+    .option('--config <FILE>', 'read this file ($NARROWCAST_CONFIG, else /etc/narrowcast/config.toml)')
+    .option('--option <KEY VALUE>', 'override a key of the configuration; may be repeated', refuseOption)
+    .addHelpText('after', '\nExit codes: 0 ok, 1 runtime failure, 2 usage or configuration, 130 interrupted')
+    .helpCommand(false)
+    .configureHelp({ showGlobalOptions: true })
+    .exitOverride()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'narrowcast: ')) })
+    .showHelpAfterError("Try 'narrowcast --help'.")
+    .hook('preSubcommand', addReference);
+  program
+    .command('serve')
+    .description('run the relay until SIGINT or SIGTERM')
+    .action(async () => {
+      const { serve } = await import('./commands/serve.ts');
+      await serve({ file: program.opts<{ config?: string }>().config, options });
+    });
+  program
+    .command('keygen')
+    .description('make a key pair to sign store paths with')
+    .argument('<NAME>', 'name of the key, such as cache.example.org-1')
+    .option('--secret-key-file <FILE>', 'write the secret key there, not to stdout')
+    .option('--public-key-file <FILE>', 'write the public key there, not to stdout')
+    .action(async (name: string, files: { secretKeyFile?: string; publicKeyFile?: string }) => {
+      const { keygen } = await import('./commands/keygen.ts');
+      await keygen(name, files);
+    });
+  return program;
+}
+
+/** Takes every `--option KEY VALUE` out of the arguments: commander knows no option with two values. */
+function takeOptions(argv: readonly string[]): { options: Option[]; rest: string[] } {
+  const options: Option[] = [];
+  const rest = [...argv];
+  for (let at = rest.indexOf('--option'); at >= 0; at = rest.indexOf('--option', at)) {
+    const [, key, value] = rest.slice(at, at + 3);
+    if (key === undefined || value === undefined) break;
+    options.push([key, value]);
+    rest.splice(at, 3);
+  }
+  return { options, rest };
+}
+
+function refuseOption(): never {
+  throw new InvalidArgumentError('It takes two words, KEY and VALUE.');
+}
+
+async function addReference(_program: Command, command: Command): Promise<void> {
+  if (command.name() !== 'serve') return;
+  const { plainText } = await import('./config/reference.ts');
+  command.addHelpText('after', `\nConfiguration, with defaults:\n${plainText()}`);
+}
+
+function isUsersMistake(error: unknown): boolean {
+  return error instanceof NarrowcastError && ['bad-config', 'bad-usage'].includes(error.code);
+}
+
+/** What stderr says about an error; the stack only when the log is asked to be that talkative. */
+function explain(error: unknown, options: readonly Option[]): string {
+  const talkative = options.some(([key, value]) => key === 'log-level' && ['debug', 'trace'].includes(value));
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  return hideSecrets(`narrowcast: ${talkative && stack !== undefined ? stack : message}`);
+}
