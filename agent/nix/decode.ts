@@ -66,15 +66,17 @@ async function* decodeLzma(
   input: Bytes,
 ): AsyncGenerator<Uint8Array> {
   const decoder = lzma.createStream(coder, { memlimit: lzmaMemory, bufsize: pieceSize });
+  const chunks = input[Symbol.asyncIterator]();
   try {
     yield* through(decoder, 'xz', async () => {
-      for await (const chunk of input) {
+      for (let chunk = await next(chunks); chunk !== undefined; chunk = await next(chunks)) {
         for (let at = 0; at < chunk.length; at += lzmaSlice)
           await write(decoder, chunk.subarray(at, at + lzmaSlice));
       }
     });
   } finally {
     decoder.cleanup();
+    await chunks.return?.();
   }
 }
 

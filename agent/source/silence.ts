@@ -1,0 +1,59 @@
+import type { Clock } from '../telemetry/clock.ts';
+
+export interface SilenceOptions {
+  /** Longest silence, in ms. */
+  readonly limit: number;
+  /** What the signal aborts with. */
+  readonly error: () => Error;
+  /** When anything was last heard from the same source on another connection (clock's ms). */
+  readonly elsewhere?: () => number;
+  /** However much is heard, no longer than this, in ms. For small answers only. */
+  readonly total?: number;
+}
+
+/**
+ * A limit on silence rather than on time: `signal` aborts once nothing has been heard for `limit` ms.
+ * Slow links are the reason this program exists, so a transfer is never limited by its whole duration.
+ */
+export class Silence {
+  readonly signal: AbortSignal;
+  readonly #clock: Clock;
+  #lastHeard: number;
+  #paused = false;
+  #cancel: () => void = () => {};
+
+  constructor(clock: Clock, options: SilenceOptions) {
+    const { limit, error, elsewhere = () => 0, total = Number.POSITIVE_INFINITY } = options;
+    const controller = new AbortController();
+    const started = clock.now();
+    this.signal = controller.signal;
+    this.#clock = clock;
+    this.#lastHeard = started;
+    const check = () => {
+      if (this.#paused) this.#lastHeard = clock.now();
+      const quietUntil = Math.max(this.#lastHeard, elsewhere()) + limit;
+      const left = Math.min(quietUntil, started + total) - clock.now();
+      if (left <= 0) controller.abort(error());
+      else this.#cancel = clock.after(Math.ceil(left), check);
+    };
+    this.#cancel = clock.after(Math.min(limit, total), check);
+  }
+
+  heard(): void {
+    this.#lastHeard = this.#clock.now();
+  }
+
+  /** While the reader is busy elsewhere, silence is not the source's fault. */
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.heard();
+  }
+
+  stop(): void {
+    this.#cancel();
+  }
+}
