@@ -57,7 +57,9 @@ export function privateStoreSkipReason(): string | undefined {
   if (mount.status !== 0) {
     return `No private /nix can be mounted here: ${(mount.error?.message ?? mount.stderr).trim()}.`;
   }
-  const nix = spawnSync('nix-store', ['--version'], { env: { PATH: searchPath() } });
+  const nix = spawnSync('nix', ['--version'], {
+    env: { PATH: searchPath(), HOME: tmpdir() },
+  });
   return nix.status === 0 ? undefined : 'No Nix is on PATH (or in NARROWCAST_NIX_BIN).';
 }
 
