@@ -52,7 +52,7 @@ const [newcomerRate, newcomerBurst] = [5, 16]; // a second
 const upPeriod = 10_000; // ms between verifications of a peer that is up
 const confirmAfter = 1_000; // ms until the second look at a peer that is in doubt and answers
 const [firstRetry, lastRetry] = [1_000, 60_000]; // ms after a failure; doubled by each
-const gapForOthers = 1_000; // ms between verifications that the network can bring about
+const gapForOthers = 300; // ms between verifications that the network can bring about
 const gapForOwn = 200; // ms between verifications that our own requests can bring about
 const forgetAfter = 600_000; // ms without a sign of life
 
