@@ -1,0 +1,253 @@
+import { type NarHash, narHashOf } from '../nix/hash.ts';
+import type { Narinfo } from '../nix/narinfo.ts';
+import type { HashPart } from '../nix/store-path.ts';
+import { type Clock, systemClock } from '../telemetry/clock.ts';
+import { CacheDirectory } from './directory.ts';
+import { type DiskCondition, DiskState } from './disk-state.ts';
+import { CacheError, cacheFull } from './error.ts';
+import { type Files, realFiles } from './files.ts';
+import { GroupedSync } from './grouped-sync.ts';
+import { Holds } from './holds.ts';
+import { Layout, type NarFile, narFileOf } from './layout.ts';
+import { type CacheLog, silent } from './log.ts';
+import type { NarCache, PartialNar, StoredFile } from './nar-cache.ts';
+import { NarIndex, type StoredNar } from './nar-index.ts';
+import { NarinfoFiles } from './narinfo-files.ts';
+import { PartialStore } from './partial-store.ts';
+import { PinnedClosure } from './pinned-closure.ts';
+import { Pins } from './pins.ts';
+import { Quarantine } from './quarantine.ts';
+import { Reading } from './reading.ts';
+import { Removal, type Removed } from './removal.ts';
+import { scan } from './scan.ts';
+import { Space } from './space.ts';
+import { Storing } from './storing.ts';
+import { type ScanStats, Upkeep } from './upkeep.ts';
+
+/** Sizes in bytes, times in ms; 0 is no limit. */
+export interface DiskCacheConfig {
+  readonly dir: string;
+  readonly storeDir: string;
+  /** What all files in the directory may take together. */
+  readonly maxSize: number;
+  /** How long a NAR stays after its last use. */
+  readonly maxAge: number;
+  /** What stays free on the file system. */
+  readonly minFree: number;
+}
+
+/** What the cache uses of the world; the machine's own by default. */
+export interface DiskCacheOptions {
+  readonly files?: Files;
+  readonly clock?: Clock;
+  /** Ms since the epoch. */
+  readonly wall?: () => number;
+  readonly log?: CacheLog;
+}
+
+/** The state of the cache, for people and monitoring. Bytes are disk space. */
+export interface DiskCacheStats {
+  readonly paths: number;
+  readonly nars: number;
+  readonly bytes: number;
+  readonly partial: { readonly files: number; readonly bytes: number };
+  readonly quarantine: { readonly nars: number; readonly bytes: number };
+  readonly evicted: Readonly<Removed>;
+  readonly refusedWrites: number;
+  readonly failedReads: number;
+  readonly disk: {
+    readonly condition: DiskCondition;
+    /** What it said against the last write; undefined when it takes writes. */
+    readonly message: string | undefined;
+    /** Bytes free on the file system; undefined before anything was written. */
+    readonly free: number | undefined;
+  };
+  /** Undefined until the directory has been read for the first time. */
+  readonly scan: ScanStats | undefined;
+}
+
+/** The cache directory of one agent. */
+export class DiskCache implements NarCache {
+  readonly #log: CacheLog;
+  readonly #directory: CacheDirectory;
+  readonly #disk: DiskState;
+  readonly #index = new NarIndex();
+  readonly #wrong = new Set<NarFile>();
+  readonly #removal: Removal;
+  readonly #reading: Reading;
+  readonly #storing: Storing;
+  readonly #space: Space;
+  readonly #partials: PartialStore;
+  readonly #quarantine: Quarantine;
+  readonly #upkeep: Upkeep;
+  #quarantined = 0;
+
+  /**
+   * Opens the directory, or makes it, and serves it at once; it is read into the index in the background. A disk that takes no
+   * writes is no error: then nothing is stored until it does.
+   * @throws CacheError `cache-locked` when another process uses the directory, `cache-wrong-store` when it is for another store
+   */
+  static async open(config: DiskCacheConfig, options: DiskCacheOptions = {}): Promise<DiskCache> {
+    const cache = new DiskCache(config, options);
+    try {
+      await cache.#directory.prepare();
+    } catch (error) {
+      if (error instanceof CacheError) throw error;
+      cache.#disk.refused(error);
+    }
+    cache.#upkeep.start();
+    return cache;
+  }
+
+  private constructor(config: DiskCacheConfig, options: DiskCacheOptions) {
+    const { dir, storeDir, maxSize, maxAge } = config;
+    const { files = realFiles, clock = systemClock, wall = Date.now, log = silent } = options;
+    const layout = new Layout(dir);
+    const sync = new GroupedSync(files);
+    const holds = new Holds();
+    const index = this.#index;
+    const wrong = this.#wrong;
+    const narinfos = new NarinfoFiles(files, layout, sync, storeDir);
+    const pinned = new PinnedClosure(new Pins(dir, storeDir, files), storeDir, narinfos);
+    const removal = new Removal(files, layout, sync, index, holds);
+    const storing = new Storing({
+      files,
+      layout,
+      sync,
+      index,
+      holds,
+      narinfos,
+      pinned,
+      removal,
+      wrong,
+      wall,
+    });
+    const directory = new CacheDirectory(files, layout, sync, storeDir);
+    const disk = new DiskState(clock, () => this.#tryDisk(), log);
+    const quarantine = new Quarantine(files, layout, wall);
+    const space = new Space(
+      clock,
+      config,
+      () => index.bytes + this.#partials.bytes + quarantine.bytes,
+      () => files.space(dir),
+      (bytes) => this.#upkeep.evict(bytes),
+    );
+    const half = maxSize === 0 ? Number.POSITIVE_INFINITY : maxSize / 2;
+    const partials = new PartialStore(
+      {
+        files,
+        layout,
+        disk,
+        largest: half,
+        take: (bytes) => space.take(bytes),
+        publish: (narinfo, file, from) => storing.publish(narinfo, file, from),
+      },
+      half,
+      wall,
+    );
+    this.#log = log;
+    this.#directory = directory;
+    this.#disk = disk;
+    this.#removal = removal;
+    this.#reading = new Reading({ files, layout, index, holds, narinfos, pinned, wrong, wall });
+    this.#storing = storing;
+    this.#space = space;
+    this.#partials = partials;
+    this.#quarantine = quarantine;
+    this.#upkeep = new Upkeep({
+      clock,
+      wall,
+      log,
+      directory,
+      disk,
+      index,
+      removal,
+      partials,
+      quarantine,
+      pinned,
+      scan: (signal) => scan(files, layout, index, wall(), signal),
+      tidySpace: () => space.tidy(),
+      maxAge,
+    });
+  }
+
+  /** Stops all background work and lets other processes use the directory. Partial files must have been given up. */
+  async close(): Promise<void> {
+    this.#disk.close();
+    await this.#upkeep.stop();
+    this.#directory.close();
+  }
+
+  /** Resolves when the background work of now (the scan, eviction by age) is done. */
+  settled(): Promise<void> {
+    return this.#upkeep.settled();
+  }
+
+  stats(): DiskCacheStats {
+    return {
+      paths: this.#index.paths,
+      nars: this.#index.nars,
+      bytes: this.#index.bytes,
+      partial: { files: this.#partials.count, bytes: this.#partials.bytes },
+      quarantine: { nars: this.#quarantined, bytes: this.#quarantine.bytes },
+      evicted: { ...this.#upkeep.evicted },
+      refusedWrites: this.#disk.refusals,
+      failedReads: this.#reading.failures,
+      disk: { condition: this.#disk.condition, message: this.#disk.message, free: this.#space.free },
+      scan: this.#upkeep.scanned,
+    };
+  }
+
+  narinfo(path: HashPart): Promise<Narinfo | undefined> {
+    return this.#reading.narinfo(path);
+  }
+
+  open(narinfo: Narinfo): Promise<StoredFile | undefined> {
+    return this.#reading.open(narinfo);
+  }
+
+  partial(narHash: NarHash): Promise<PartialNar | undefined> {
+    return this.#whileWritable(() => this.#partials.open(narHash));
+  }
+
+  adopt(narinfo: Narinfo): Promise<Narinfo | undefined> {
+    return this.#whileWritable(() => this.#storing.adopt(narinfo));
+  }
+
+  async quarantine(narinfo: Narinfo, reason: string): Promise<void> {
+    const file = narFileOf(narinfo.url);
+    if (file === undefined || this.#wrong.has(file)) return;
+    this.#wrong.add(file);
+    this.#quarantined += 1;
+    this.#log.warn({ path: narinfo.storePath.base, file, reason }, 'a stored NAR is wrong and is set aside');
+    if (!this.#directory.locked) return;
+    try {
+      await this.#removal.setAside(this.#index.nar(file) ?? unknownNar(file, narinfo));
+      this.#wrong.delete(file);
+      await this.#quarantine.tidy();
+    } catch (error) {
+      this.#disk.refused(error);
+    }
+  }
+
+  async #whileWritable<T>(write: () => Promise<T>): Promise<T | undefined> {
+    if (!this.#disk.writable) return undefined;
+    try {
+      return await write();
+    } catch (error) {
+      this.#disk.refused(error);
+      return undefined;
+    }
+  }
+
+  /** Rejects while nothing can be stored. */
+  async #tryDisk(): Promise<void> {
+    await this.#directory.prepare();
+    if (!(await this.#space.tidy())) throw cacheFull();
+  }
+}
+
+/** A NAR that the index does not know yet, as the only one of its path. */
+function unknownNar(file: NarFile, { storePath, narHash, fileSize = 0 }: Narinfo): StoredNar {
+  return { file, size: fileSize, narHash: narHashOf(narHash), paths: [storePath.hashPart], lastUse: 0 };
+}

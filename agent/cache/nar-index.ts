@@ -1,0 +1,113 @@
+import { LRUCache } from 'lru-cache';
+import type { NarHash } from '../nix/hash.ts';
+import type { HashPart } from '../nix/store-path.ts';
+import type { NarFile } from './layout.ts';
+
+/** One file in `nar/` and the paths whose narinfos name it. Never changed: a changed one is another object. */
+export interface StoredNar {
+  readonly file: NarFile;
+  /** Bytes. */
+  readonly size: number;
+  /** Undefined for a file that no narinfo names. */
+  readonly narHash: NarHash | undefined;
+  readonly paths: readonly HashPart[];
+  /** Ms since the epoch. */
+  readonly lastUse: number;
+}
+
+/**
+ * What is in the cache directory, in the order of last use: about 500 bytes of memory for each NAR. The unit is the NAR with all
+ * narinfos that name it, for it can go only with the last of them. Nothing here does I/O or drops anything by itself.
+ */
+export class NarIndex {
+  readonly #nars = new LRUCache<NarFile, StoredNar>({
+    maxSize: Number.MAX_SAFE_INTEGER,
+    sizeCalculation: spaceOf,
+  });
+  readonly #fileOf = new Map<HashPart, NarFile>();
+  readonly #byHash = new Map<NarHash, NarFile>();
+
+  /** How many narinfos there are. */
+  get paths(): number {
+    return this.#fileOf.size;
+  }
+
+  get nars(): number {
+    return this.#nars.size;
+  }
+
+  /** Disk space of all NARs and narinfos, in bytes. */
+  get bytes(): number {
+    return this.#nars.calculatedSize;
+  }
+
+  nar(file: NarFile): StoredNar | undefined {
+    return this.#nars.peek(file);
+  }
+
+  /** The file of a path's NAR. */
+  fileOf(path: HashPart): NarFile | undefined {
+    return this.#fileOf.get(path);
+  }
+
+  /** A file with that NAR in it; of several, the one that came last. */
+  byNarHash(narHash: NarHash): StoredNar | undefined {
+    const file = this.#byHash.get(narHash);
+    return file === undefined ? undefined : this.nar(file);
+  }
+
+  /** Notes a NAR, and the path whose narinfo names it now, as used at `lastUse`. A path has one NAR: it leaves its former one. */
+  put(nar: Omit<StoredNar, 'paths'>, path?: HashPart): void {
+    if (path !== undefined && this.#fileOf.get(path) !== nar.file) this.dropPath(path);
+    const known = this.nar(nar.file);
+    const paths = known?.paths ?? [];
+    this.#set({
+      ...nar,
+      narHash: nar.narHash ?? known?.narHash,
+      paths: path === undefined || paths.includes(path) ? paths : [...paths, path],
+      lastUse: Math.max(nar.lastUse, known?.lastUse ?? 0),
+    });
+    if (path !== undefined) this.#fileOf.set(path, nar.file);
+    if (nar.narHash !== undefined) this.#byHash.set(nar.narHash, nar.file);
+  }
+
+  /** Notes a use: the NAR is now the one most recently used. */
+  touch(file: NarFile, lastUse: number): void {
+    const nar = this.nar(file);
+    if (nar !== undefined) this.#set({ ...nar, lastUse: Math.max(nar.lastUse, lastUse) });
+  }
+
+  /** The path's narinfo is gone; its NAR stays, even as nobody's. */
+  dropPath(path: HashPart): void {
+    const file = this.#fileOf.get(path);
+    const nar = file === undefined ? undefined : this.nar(file);
+    this.#fileOf.delete(path);
+    if (nar === undefined) return;
+    this.#set({ ...nar, paths: nar.paths.filter((other) => other !== path) });
+  }
+
+  /** The NAR is gone, and all its narinfos with it. */
+  drop(file: NarFile): void {
+    const nar = this.nar(file);
+    if (nar === undefined) return;
+    for (const path of nar.paths) this.#fileOf.delete(path);
+    if (nar.narHash !== undefined && this.#byHash.get(nar.narHash) === file) this.#byHash.delete(nar.narHash);
+    this.#nars.delete(file);
+  }
+
+  /** Every NAR, the least recently used first. The index must not be changed while this runs. */
+  *leastRecent(): Generator<StoredNar> {
+    for (const nar of this.#nars.rvalues()) if (nar !== undefined) yield nar;
+  }
+
+  #set(nar: StoredNar): void {
+    this.#nars.set(nar.file, nar);
+  }
+}
+
+const block = 4096;
+
+/** Disk space of a NAR and its narinfos: files take whole blocks, and a narinfo one. */
+export function spaceOf(nar: Pick<StoredNar, 'size' | 'paths'>): number {
+  return Math.max(Math.ceil(nar.size / block), 1) * block + nar.paths.length * block;
+}

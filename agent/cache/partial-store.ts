@@ -1,0 +1,157 @@
+import type { NarHash } from '../nix/hash.ts';
+import { type PartialContext, PartialFile } from './partial-file.ts';
+import { maxSideFile, narHashOfSideName, parseSideFile, type SideFile, sideName } from './partial-meta.ts';
+import { listIfThere, readSmall, removeIfThere } from './small-files.ts';
+
+/** An interrupted transfer that nobody took up for so many ms (7 days) is not worth its space. */
+const maxIdleAge = 7 * 86_400_000;
+
+interface Entry {
+  bytes: number;
+  /** When it was last used, in ms since the epoch. */
+  readonly modified: number;
+  readonly owned: boolean;
+}
+
+/**
+ * The files in `partial/`: who owns them, how much they take, and how long they may stay. Every method rejects with the system's
+ * errors.
+ */
+export class PartialStore {
+  readonly #context: Omit<PartialContext, 'resized' | 'ended'>;
+  readonly #maxIdleBytes: number;
+  readonly #wall: () => number;
+  readonly #entries = new Map<NarHash, Entry>();
+  #loaded: Promise<void> | undefined;
+
+  /**
+   * @param maxIdleBytes what all files without an owner may take together
+   * @param wall ms since the epoch
+   */
+  constructor(context: Omit<PartialContext, 'resized' | 'ended'>, maxIdleBytes: number, wall: () => number) {
+    this.#context = context;
+    this.#maxIdleBytes = maxIdleBytes;
+    this.#wall = wall;
+  }
+
+  get count(): number {
+    return this.#entries.size;
+  }
+
+  /** Disk space of all, in bytes. */
+  get bytes(): number {
+    return sum(this.#entries.values());
+  }
+
+  /** Gives the partial file of that NAR an owner; undefined when it has one already. */
+  async open(narHash: NarHash): Promise<PartialFile | undefined> {
+    await this.#ready();
+    const entry = this.#entries.get(narHash);
+    if (entry?.owned) return undefined;
+    const owned = { bytes: entry?.bytes ?? 0, modified: this.#wall(), owned: true };
+    this.#entries.set(narHash, owned);
+    const partial = new PartialFile(narHash, {
+      ...this.#context,
+      resized: (bytes) => {
+        owned.bytes = bytes;
+      },
+      ended: () => this.#ended(narHash, owned.bytes),
+    });
+    if (entry !== undefined) await this.#resume(narHash, partial);
+    return partial;
+  }
+
+  /** Removes idle files that are too old, and the oldest of those that take too much. */
+  async tidy(): Promise<void> {
+    await this.#ready();
+    const oldest = this.#wall() - maxIdleAge;
+    for (const [narHash, { modified }] of this.#idle()) if (modified < oldest) await this.#remove(narHash);
+    await this.makeRoom(sum(this.#idle().map(([, entry]) => entry)) - this.#maxIdleBytes);
+  }
+
+  /** Removes idle files, the oldest first, until they have freed that many bytes. */
+  async makeRoom(bytes: number): Promise<void> {
+    await this.#ready();
+    let freed = 0;
+    for (const [narHash, entry] of this.#idle()) {
+      if (freed >= bytes) return;
+      freed += entry.bytes;
+      await this.#remove(narHash);
+    }
+  }
+
+  /** Before anything else is done, what the last process left is noted, and what is of no use removed. */
+  #ready(): Promise<void> {
+    this.#loaded ??= this.#load().catch((error: unknown) => {
+      this.#loaded = undefined;
+      throw error;
+    });
+    return this.#loaded;
+  }
+
+  async #load(): Promise<void> {
+    const { files, layout } = this.#context;
+    const names = await listIfThere(files, layout.partials);
+    const useful = new Set<string>();
+    for (const name of names) {
+      const narHash = narHashOfSideName(name);
+      const side = narHash && (await this.#sideFile(narHash));
+      if (!narHash || !side || !names.includes(side.data)) continue;
+      const { size, modified } = await files.stat(layout.partial(side.data));
+      this.#entries.set(narHash, { bytes: size, modified, owned: false });
+      useful.add(name).add(side.data);
+    }
+    for (const name of names) {
+      if (!useful.has(name) && !layout.isTemporary(name)) await removeIfThere(files, layout.partial(name));
+    }
+  }
+
+  async #resume(narHash: NarHash, partial: PartialFile): Promise<void> {
+    try {
+      const side = await this.#sideFile(narHash);
+      if (side !== undefined) await partial.resume(side);
+    } catch {
+      // What cannot be read is fetched anew.
+    }
+  }
+
+  #ended(narHash: NarHash, bytes: number): void {
+    if (bytes === 0) this.#entries.delete(narHash);
+    else this.#entries.set(narHash, { bytes, modified: this.#wall(), owned: false });
+  }
+
+  async #remove(narHash: NarHash): Promise<void> {
+    const { files, layout } = this.#context;
+    const entry = this.#entries.get(narHash);
+    if (entry === undefined || entry.owned) return;
+    this.#entries.set(narHash, { ...entry, owned: true });
+    try {
+      const side = await this.#sideFile(narHash);
+      await removeIfThere(files, layout.partial(sideName(narHash)));
+      if (side !== undefined) await removeIfThere(files, layout.partial(side.data));
+      this.#entries.delete(narHash);
+    } catch (error) {
+      this.#entries.set(narHash, entry);
+      throw error;
+    }
+  }
+
+  async #sideFile(narHash: NarHash): Promise<SideFile | undefined> {
+    const { files, layout } = this.#context;
+    const bytes = await readSmall(files, layout.partial(sideName(narHash)), Buffer.alloc(maxSideFile));
+    return bytes && parseSideFile(bytes.toString(), narHash);
+  }
+
+  /** The files without an owner, the oldest first. */
+  #idle(): (readonly [NarHash, Entry])[] {
+    return [...this.#entries]
+      .filter(([, { owned }]) => !owned)
+      .sort(([, a], [, b]) => a.modified - b.modified);
+  }
+}
+
+function sum(entries: Iterable<Entry>): number {
+  let bytes = 0;
+  for (const entry of entries) bytes += entry.bytes;
+  return bytes;
+}

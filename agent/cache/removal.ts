@@ -1,0 +1,103 @@
+import { isAbsent } from './error.ts';
+import type { Files } from './files.ts';
+import type { GroupedSync } from './grouped-sync.ts';
+import type { Holds } from './holds.ts';
+import { type Layout, narinfoName } from './layout.ts';
+import { type NarIndex, type StoredNar, spaceOf } from './nar-index.ts';
+import { removeIfThere } from './small-files.ts';
+
+/** What a removal achieved. */
+export interface Removed {
+  nars: number;
+  narinfos: number;
+  /** Disk space. */
+  bytes: number;
+}
+
+const batchSize = 64;
+
+/**
+ * Takes NARs out of the cache together with the narinfos that name them. The narinfos go first, durably, so that a power loss
+ * leaves no narinfo without its NAR (I7).
+ */
+export class Removal {
+  readonly #files: Files;
+  readonly #layout: Layout;
+  readonly #sync: GroupedSync;
+  readonly #index: NarIndex;
+  readonly #holds: Holds;
+
+  constructor(files: Files, layout: Layout, sync: GroupedSync, index: NarIndex, holds: Holds) {
+    this.#files = files;
+    this.#layout = layout;
+    this.#sync = sync;
+    this.#index = index;
+    this.#holds = holds;
+  }
+
+  /**
+   * Removes NARs, except those that are held, and those used or changed since they were chosen. Tells of each batch as it goes.
+   * Rejects with what the disk said; what could not be removed is still in the index then.
+   */
+  async remove(chosen: readonly StoredNar[], removed: (batch: Removed) => void): Promise<void> {
+    for (let start = 0; start < chosen.length; start += batchSize) {
+      const batch = chosen.slice(start, start + batchSize).filter((nar) => this.#isFree(nar));
+      await this.#takeOut(batch, (path) => removeIfThere(this.#files, path));
+      removed({
+        nars: batch.length,
+        narinfos: batch.reduce((sum, nar) => sum + nar.paths.length, 0),
+        bytes: batch.reduce((sum, nar) => sum + spaceOf(nar), 0),
+      });
+    }
+  }
+
+  /** Moves a NAR to `quarantine/`, also while it is read. Rejects with what the disk said. */
+  setAside(nar: StoredNar): Promise<void> {
+    return this.#takeOut([nar], async (path, name) => {
+      await this.#files.rename(path, this.#layout.setAside(name)).catch((error: unknown) => {
+        if (!isAbsent(error)) throw error;
+      });
+    });
+  }
+
+  #isFree(nar: StoredNar): boolean {
+    const unchanged = this.#index.nar(nar.file) === nar;
+    return unchanged && ![nar.file, ...nar.paths].some((name) => this.#holds.isHeld(name));
+  }
+
+  async #takeOut(
+    nars: readonly StoredNar[],
+    away: (path: string, name: string) => Promise<void>,
+  ): Promise<void> {
+    const narinfosThenNars = async () => {
+      const paths = nars.flatMap((nar) => nar.paths);
+      await all(paths.map((path) => away(this.#layout.narinfo(path), narinfoName(path))));
+      await this.#sync.directory(this.#layout.dir);
+      await all(nars.map((nar) => away(this.#layout.nar(nar.file), nar.file)));
+    };
+    for (const nar of nars) this.#index.drop(nar.file);
+    const removal = narinfosThenNars();
+    this.#holds.leave(
+      nars.flatMap((nar) => [nar.file, ...nar.paths]),
+      removal,
+    );
+    try {
+      await removal;
+    } catch (error) {
+      for (const nar of nars) this.#putBack(nar);
+      throw error;
+    }
+  }
+
+  /** Some of it may be gone all the same: whoever looks for it will see. */
+  #putBack(nar: StoredNar): void {
+    this.#index.put(nar);
+    for (const path of nar.paths) this.#index.put(nar, path);
+  }
+}
+
+/** Like Promise.all, but nothing is under way any more when it rejects. */
+async function all(promises: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(promises))
+    if (result.status === 'rejected') throw result.reason;
+}
