@@ -1,0 +1,212 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { printCacheInfo } from '../nix/cache-info.ts';
+import { type Compression, fileExtension, isDecodable } from '../nix/compression.ts';
+import { isNarHash, type NarHash } from '../nix/hash.ts';
+import { type Narinfo, printNarinfo } from '../nix/narinfo.ts';
+import { type HashPart, isHashPart } from '../nix/store-path.ts';
+import { NarUnavailable } from '../relay/error.ts';
+import type { KnownPath } from '../relay/known-path.ts';
+import type { LookAhead } from '../relay/look-ahead.ts';
+import type { Lookup } from '../relay/lookup.ts';
+import { opaqueOffers, openOpaque } from '../relay/opaque.ts';
+import type { OtherFiles } from '../relay/other-files.ts';
+import type { Transfers } from '../relay/transfers.ts';
+import { parseRange } from './range.ts';
+import { gone, say, send } from './reply.ts';
+
+export interface LocalFaceOptions {
+  readonly storeDir: string;
+  readonly lookup: Lookup;
+  readonly lookAhead: LookAhead;
+  readonly transfers: Transfers;
+  readonly otherFiles: OtherFiles;
+  /** This agent's name in `Via` headers: a request that carries it has come round in a circle (I10). */
+  readonly instance: string;
+}
+
+type Answer = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  ...parts: string[]
+) => void | Promise<void>;
+
+const opaqueExtensions = new Map<string, Compression>(
+  (['bzip2', 'lzip', 'lz4', 'compress'] as const).map((compression) => [
+    fileExtension(compression),
+    compression,
+  ]),
+);
+
+/**
+ * What the Nix of this machine talks to. A narinfo is answered 200 or 404 and nothing else (I1). NARs are served decoded under a URL
+ * that carries both hashes, so that it means the same bytes for ever and the agent need not remember having given it out.
+ */
+export class LocalFace {
+  readonly #options: LocalFaceOptions;
+  readonly #cacheInfo: Buffer;
+  readonly #narinfos = new WeakMap<KnownPath, { text: Buffer; opaque: boolean }>();
+  readonly #routes: readonly (readonly [RegExp, Answer])[];
+
+  constructor(options: LocalFaceOptions) {
+    this.#options = options;
+    this.#cacheInfo = Buffer.from(
+      printCacheInfo({ storeDir: options.storeDir, wantMassQuery: true, priority: 30 }),
+    );
+    this.#routes = [
+      [/^\/([0-9a-z]{32})\.narinfo$/, this.#narinfo],
+      [/^\/nar\/([0-9a-z]{32})-([0-9a-z]{52})\.nar(\.[a-zA-Z0-9]+)?$/, this.#nar],
+      [/^\/nix-cache-info$/, this.#info],
+      [
+        /^\/((?:[0-9a-z]{32}\.ls|(?:log|realisations|debuginfo|build-trace-v2)\/[^?#]{1,512}))$/,
+        this.#otherFile,
+      ],
+      [/^\/healthz$/, (_, response) => say(response, 200, 'ok')],
+    ];
+  }
+
+  /** Answers one request; never rejects. */
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = request.url ?? '/';
+    for (const [pattern, answer] of this.#routes) {
+      const match = pattern.exec(url);
+      if (match === null) continue;
+      if (request.method !== 'GET' && request.method !== 'HEAD')
+        return say(response, 405, 'only GET and HEAD', { allow: 'GET, HEAD' });
+      if (request.headers.via?.includes(this.#options.instance))
+        return say(response, 404, 'this request has come round in a circle');
+      return await answer(request, response, ...match.slice(1));
+    }
+    say(response, 404, 'not here');
+  }
+
+  readonly #info: Answer = (request, response) => {
+    response.writeHead(200, {
+      'content-type': 'text/x-nix-cache-info',
+      'content-length': this.#cacheInfo.length,
+    });
+    response.end(request.method === 'HEAD' ? undefined : this.#cacheInfo);
+  };
+
+  readonly #narinfo: Answer = async (request, response, hashPart = '') => {
+    if (!isHashPart(hashPart)) return say(response, 404, 'not here');
+    const known = this.#options.lookup.remembered(hashPart) ?? (await this.#options.lookup.find(hashPart));
+    const text = known && this.#render(known);
+    if (known === undefined || text === undefined) return say(response, 404, 'not here');
+    response.writeHead(200, { 'content-type': 'text/x-nix-narinfo', 'content-length': text.length });
+    response.end(request.method === 'HEAD' ? undefined : text);
+    this.#options.lookAhead.from(known);
+  };
+
+  /** The narinfo as this face answers it: decoded NARs, our own URL, nothing that nobody has checked. */
+  #render(known: KnownPath): Buffer | undefined {
+    const decodable =
+      known.stored ||
+      known.offers.some(({ narinfo, source }) => source.usable && isDecodable(narinfo.compression));
+    const rendered = this.#narinfos.get(known);
+    if (rendered !== undefined && rendered.opaque === !decodable) return rendered.text;
+    const { fileHash: _, fileSize: __, extra: ___, ...trusted } = known.narinfo;
+    const offer = known.offers.find(({ source }) => source.usable);
+    if (!decodable && offer === undefined) return undefined;
+    const compression = decodable || offer === undefined ? 'none' : offer.narinfo.compression;
+    const url = `nar/${known.hashPart}-${known.narHash}.nar${fileExtension(compression)}`;
+    const narinfo: Narinfo = { ...trusted, url, compression, extra: [] };
+    const text = Buffer.from(printNarinfo(narinfo, this.#options.storeDir));
+    this.#narinfos.set(known, { text, opaque: !decodable });
+    return text;
+  }
+
+  readonly #nar: Answer = async (request, response, hashPart = '', narHash = '', extension = '') => {
+    const known =
+      isHashPart(hashPart) && isNarHash(narHash) ? await this.#path(hashPart, narHash) : undefined;
+    const opaque = opaqueExtensions.get(extension);
+    if (known === undefined || (extension !== '' && opaque === undefined))
+      return say(response, 404, 'not here');
+    await (opaque === undefined
+      ? this.#decodedNar(request, response, known)
+      : this.#opaqueNar(request, response, known, opaque));
+  };
+
+  /** The path whose NAR a URL names; undefined when it is not known with this NarHash. */
+  async #path(hashPart: HashPart, narHash: NarHash): Promise<KnownPath | undefined> {
+    const known = await this.#options.lookup.find(hashPart);
+    return known?.narHash === narHash ? known : undefined;
+  }
+
+  async #decodedNar(request: IncomingMessage, response: ServerResponse, known: KnownPath): Promise<void> {
+    const size = known.narinfo.narSize;
+    const range = parseRange(request.headers.range, size);
+    if (range === 'unsatisfiable')
+      return say(response, 416, 'behind the end', { 'content-range': `bytes */${size}` });
+    const { start, end } = range ?? { start: 0, end: size };
+    const headers = {
+      'content-type': 'application/x-nix-nar',
+      'content-length': end - start,
+      'accept-ranges': 'bytes',
+      ...(range && { 'content-range': `bytes ${start}-${end - 1}/${size}` }),
+    };
+    const status = range ? 206 : 200;
+    if (request.method === 'HEAD') return void response.writeHead(status, headers).end();
+    await this.#sendNar(response, async () => {
+      const reading = await this.#options.transfers.open(known, start, gone(response));
+      response.writeHead(status, headers);
+      await send(response, upTo(reading.chunks(), end - start)).finally(() => reading.close());
+    });
+  }
+
+  async #opaqueNar(
+    request: IncomingMessage,
+    response: ServerResponse,
+    known: KnownPath,
+    compression: Compression,
+  ): Promise<void> {
+    const [offer] = opaqueOffers(known, compression);
+    if (offer === undefined) return say(response, 404, 'not here');
+    const headers = { 'content-type': 'application/x-nix-nar', 'accept-ranges': 'bytes' };
+    if (request.method === 'HEAD') return void response.writeHead(200, headers).end();
+    const start = Number(/^bytes=(\d{1,15})-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+    await this.#sendNar(response, async () => {
+      const { size, chunks } = await openOpaque(known, compression, start, gone(response));
+      const extent =
+        size === undefined
+          ? {}
+          : {
+              'content-length': size - start,
+              ...(start > 0 && { 'content-range': `bytes ${start}-${size - 1}/${size}` }),
+            };
+      response.writeHead(start > 0 && size !== undefined ? 206 : 200, { ...headers, ...extent });
+      await send(response, chunks);
+    });
+  }
+
+  /** A NAR that fails before its first byte is 404, and one that fails later is cut, so that Nix resumes it. */
+  async #sendNar(response: ServerResponse, answer: () => Promise<void>): Promise<void> {
+    try {
+      await answer();
+    } catch (error) {
+      if (!response.headersSent && error instanceof NarUnavailable) return say(response, 404, 'not here');
+      response.destroy();
+      throw error;
+    }
+  }
+
+  readonly #otherFile: Answer = async (request, response, path = '') => {
+    const file = await this.#options.otherFiles.open(path, gone(response));
+    if (file === undefined) return say(response, 404, 'not here');
+    response.writeHead(200, {
+      'content-type': file.type ?? 'application/octet-stream',
+      ...(file.size !== undefined && { 'content-length': file.size }),
+    });
+    await send(response, request.method === 'HEAD' ? nothing() : file.chunks);
+  };
+}
+
+async function* upTo(chunks: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
+  let left = length;
+  for await (const chunk of chunks) {
+    yield chunk.length > left ? chunk.subarray(0, left) : chunk;
+    left -= chunk.length;
+    if (left <= 0) return;
+  }
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}

@@ -1,0 +1,53 @@
+import type { ServerResponse } from 'node:http';
+import { delay, systemClock } from '../telemetry/clock.ts';
+
+/** A client that takes nothing for this long, in ms, is gone; Nix itself gives up after as much. */
+const clientPatience = 300_000;
+
+/** A short answer in plain text. */
+export function say(
+  response: ServerResponse,
+  status: number,
+  text: string,
+  headers: Record<string, string> = {},
+): void {
+  const body = Buffer.from(`${text}\n`);
+  response.writeHead(status, {
+    'content-type': 'text/plain; charset=utf-8',
+    'content-length': body.length,
+    ...headers,
+  });
+  response.end(response.req.method === 'HEAD' ? undefined : body);
+}
+
+/** Aborts when the client goes away before the answer is complete. */
+export function gone(response: ServerResponse): AbortSignal {
+  const controller = new AbortController();
+  response.once('close', () => controller.abort());
+  return controller.signal;
+}
+
+/** Sends chunks as fast as the client takes them and ends the answer; resolves early when the client leaves. Rejects with the chunks' error. */
+export async function send(response: ServerResponse, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const chunk of chunks) {
+    if (response.destroyed) return;
+    if (!response.write(chunk)) await drained(response);
+  }
+  response.end();
+}
+
+function drained(response: ServerResponse): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const stopWaiting = new AbortController();
+  response.once('drain', resolve);
+  response.once('close', resolve);
+  delay(systemClock, clientPatience, stopWaiting.signal).then(
+    () => response.destroy(),
+    () => {},
+  );
+  return promise.finally(() => {
+    stopWaiting.abort();
+    response.off('drain', resolve);
+    response.off('close', resolve);
+  });
+}

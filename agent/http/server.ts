@@ -1,0 +1,108 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { NarrowcastError } from '../nix/error.ts';
+import type { Logger } from '../telemetry/log.ts';
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+
+/** Nix opens 25 connections; several may run at once. */
+const maxConnections = 512;
+const farewell = 10_000;
+
+/** One face of the agent: an HTTP server on one or more addresses with one handler, one log line a request, and a graceful stop. */
+export class FaceServer {
+  readonly #handler: Handler;
+  readonly #log: Logger;
+  readonly #servers: Server[] = [];
+
+  constructor(handler: Handler, log: Logger) {
+    this.#handler = handler;
+    this.#log = log;
+  }
+
+  /**
+   * Listens on every address that this machine has; port 0 lets the system choose one for all. Resolves to the port.
+   * @throws NarrowcastError `cannot-listen`, with the system's error as its cause
+   */
+  async listen(addresses: readonly string[], port: number): Promise<number> {
+    let chosen = port;
+    let missing: unknown;
+    for (const address of addresses) {
+      try {
+        chosen = await this.#bind(address, chosen);
+      } catch (error) {
+        const absent =
+          error instanceof Error &&
+          'code' in error &&
+          (error.code === 'EADDRNOTAVAIL' || error.code === 'EAFNOSUPPORT');
+        if (!absent) {
+          await this.stop();
+          throw new NarrowcastError('cannot-listen', `Cannot listen on ${address} port ${chosen}`, {
+            cause: error,
+          });
+        }
+        missing = error;
+      }
+    }
+    if (this.#servers.length > 0) return chosen;
+    throw new NarrowcastError(
+      'cannot-listen',
+      `This machine has none of the addresses ${addresses.join(', ')}`,
+      { cause: missing },
+    );
+  }
+
+  /** Takes no new requests, gives those in flight 10 s, then cuts them. */
+  async stop(): Promise<void> {
+    const servers = this.#servers.splice(0);
+    const cut = setTimeout(() => {
+      for (const server of servers) server.closeAllConnections();
+    }, farewell);
+    await Promise.all(
+      servers.map((server) => {
+        const closed = once(server, 'close');
+        server.close();
+        server.closeIdleConnections();
+        return closed;
+      }),
+    );
+    clearTimeout(cut);
+  }
+
+  async #bind(address: string, port: number): Promise<number> {
+    const server = createServer(
+      { keepAliveTimeout: 120_000, headersTimeout: 20_000, requestTimeout: 60_000, noDelay: true },
+      (request, response) => {
+        void this.#answer(request, response);
+      },
+    );
+    server.maxConnections = maxConnections;
+    server.listen({ host: address, port, ipv6Only: true });
+    await once(server, 'listening');
+    this.#servers.push(server);
+    return (server.address() as AddressInfo).port;
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const started = performance.now();
+    if (this.#log.isLevelEnabled('debug')) {
+      response.once('close', () => {
+        const ms = Math.round(performance.now() - started);
+        const { method, url } = request;
+        this.#log.debug(
+          { method, url, status: response.statusCode, complete: response.writableFinished, ms },
+          'request',
+        );
+      });
+    }
+    try {
+      await this.#handler(request, response);
+    } catch (err) {
+      if (err instanceof NarrowcastError) this.#log.info({ err, url: request.url }, 'answer cut');
+      else this.#log.error({ err, url: request.url }, 'request failed');
+      if (!response.headersSent) response.writeHead(404).end();
+      else response.destroy();
+    }
+  }
+}
