@@ -5,6 +5,9 @@ import { SourceError } from '../source/error.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { NarFile, Supply } from './supply.ts';
 
+/** Fewer bytes than this do not count: a source that gives ever less is as good as one that gives nothing. */
+const someProgress = 16 * 1024;
+
 /** A supply that stopped, and whether it gave anything this time. */
 export interface FailedSupply {
   readonly supply: Supply;
@@ -67,10 +70,14 @@ export class FileReading {
         yield* this.#from(supply);
         if (this.#size === undefined || this.#position >= this.#size) return;
         const missing = `${supply.id} ended ${this.file.url} after ${this.#position} of ${this.#size} bytes`;
-        failed = { supply, error: new SourceError('broken', missing), progress: this.#position > before };
+        failed = {
+          supply,
+          error: new SourceError('broken', missing),
+          progress: this.#position - before >= someProgress,
+        };
       } catch (error) {
         if (!(error instanceof SourceError)) throw error;
-        failed = { supply, error, progress: this.#position > before };
+        failed = { supply, error, progress: this.#position - before >= someProgress };
       }
     }
   }

@@ -215,11 +215,18 @@ export class MonitoredSource {
       this.#markUp();
       return true;
     } catch (error) {
-      if (error instanceof SourceError)
-        this.#markDown(error.fault === 'captive' || error.fault === 'wrong' ? 'captive' : 'down', error);
+      if (error instanceof SourceError) this.#probeFailed(error);
       else this.#options.log.error({ err: error, source: this.id }, 'probe failed');
       return false;
     }
+  }
+
+  #probeFailed(error: SourceError): void {
+    const captive = error.fault === 'captive' || error.fault === 'wrong';
+    const passing = error.fault === 'unavailable' || error.fault === 'broken';
+    // Lookups retry what may pass, a probe does not: one such answer is no evidence against a source that was not down.
+    if (passing && this.#health !== 'down' && this.#health !== 'captive') return;
+    this.#markDown(captive ? 'captive' : 'down', error);
   }
 
   #markUp(): void {

@@ -14,7 +14,7 @@ skippable(describe, privateStoreSkipReason())('two substituters behind the relay
 
   const relayTo = (...upstreams: FaultyUpstream[]) =>
     RelayProcess.start({
-      substituters: upstreams.map(({ url }) => url),
+      substituters: upstreams.map(({ url }, order) => `${url}?priority=${order + 1}`),
       'trusted-public-keys': [fixture.publicKey],
     });
 
