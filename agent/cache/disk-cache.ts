@@ -110,18 +110,6 @@ export class DiskCache implements NarCache {
     const narinfos = new NarinfoFiles(files, layout, sync, storeDir);
     const pinned = new PinnedClosure(new Pins(dir, storeDir, files), storeDir, narinfos);
     const removal = new Removal(files, layout, sync, index, holds);
-    const storing = new Storing({
-      files,
-      layout,
-      sync,
-      index,
-      holds,
-      narinfos,
-      pinned,
-      removal,
-      wrong,
-      wall,
-    });
     const directory = new CacheDirectory(files, layout, sync, storeDir);
     const disk = new DiskState(clock, () => this.#tryDisk(), log);
     const quarantine = new Quarantine(files, layout, wall);
@@ -132,14 +120,28 @@ export class DiskCache implements NarCache {
       () => files.space(dir),
       (bytes) => this.#upkeep.evict(bytes),
     );
+    const take = (bytes: number) => space.take(bytes);
+    const storing = new Storing({
+      files,
+      layout,
+      sync,
+      index,
+      holds,
+      narinfos,
+      pinned,
+      removal,
+      take,
+      wrong,
+      wall,
+    });
     const half = maxSize === 0 ? Number.POSITIVE_INFINITY : maxSize / 2;
     const partials = new PartialStore(
       {
         files,
         layout,
         disk,
-        largest: half,
-        take: (bytes) => space.take(bytes),
+        largest: () => space.largest,
+        take,
         publish: (narinfo, file, from) => storing.publish(narinfo, file, from),
       },
       half,
@@ -173,7 +175,7 @@ export class DiskCache implements NarCache {
 
   /** Stops all background work and lets other processes use the directory. Partial files must have been given up. */
   async close(): Promise<void> {
-    this.#disk.close();
+    await this.#disk.close();
     await this.#upkeep.stop();
     this.#directory.close();
   }
@@ -242,8 +244,9 @@ export class DiskCache implements NarCache {
 
   /** Rejects while nothing can be stored. */
   async #tryDisk(): Promise<void> {
+    // First make room: a full disk does not even take the trial.
+    if (this.#disk.condition === 'full' && !(await this.#space.makeRoom())) throw cacheFull();
     await this.#directory.prepare();
-    if (!(await this.#space.tidy())) throw cacheFull();
   }
 }
 

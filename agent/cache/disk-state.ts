@@ -21,6 +21,7 @@ export class DiskState {
   #refusals = 0;
   #wait = firstRetry;
   #cancel: (() => void) | undefined;
+  #trying: Promise<void> | undefined;
   #closed = false;
 
   /** @param probe rejects while the disk does not take writes */
@@ -55,10 +56,11 @@ export class DiskState {
     if (!this.#closed && this.#cancel === undefined) this.#retryLater();
   }
 
-  /** Tries no more. */
-  close(): void {
+  /** Tries no more; resolves when a try that is under way has ended. */
+  async close(): Promise<void> {
     this.#closed = true;
     this.#cancel?.();
+    await this.#trying;
   }
 
   #note(error: unknown): void {
@@ -75,14 +77,18 @@ export class DiskState {
   #retryLater(): void {
     this.#cancel = this.#clock.after(this.#wait, () => {
       this.#wait = Math.min(this.#wait * 2, lastRetry);
-      this.#probe().then(
-        () => this.#recovered(),
-        (error: unknown) => {
-          this.#note(error);
-          if (!this.#closed) this.#retryLater();
-        },
-      );
+      this.#trying = this.#try();
     });
+  }
+
+  async #try(): Promise<void> {
+    try {
+      await this.#probe();
+      this.#recovered();
+    } catch (error) {
+      this.#note(error);
+      if (!this.#closed) this.#retryLater();
+    }
   }
 
   #recovered(): void {

@@ -11,7 +11,7 @@ export class CacheError extends NarrowcastError {}
 export function cacheFull(): CacheError {
   return new CacheError(
     'cache-full',
-    'The cache directory has no room within its limits: raise cache.max-size, lower cache.min-free, or remove pins.',
+    'The cache directory has no room left within its limits: free disk space, raise cache.max-size, lower cache.min-free, or remove pins.',
   );
 }
 

@@ -61,6 +61,7 @@ export class NarIndex {
     if (path !== undefined && this.#fileOf.get(path) !== nar.file) this.dropPath(path);
     const known = this.nar(nar.file);
     const paths = known?.paths ?? [];
+    if (nar.narHash !== undefined && known?.narHash !== nar.narHash) this.#forgetHash(known);
     this.#set({
       ...nar,
       narHash: nar.narHash ?? known?.narHash,
@@ -91,7 +92,7 @@ export class NarIndex {
     const nar = this.nar(file);
     if (nar === undefined) return;
     for (const path of nar.paths) this.#fileOf.delete(path);
-    if (nar.narHash !== undefined && this.#byHash.get(nar.narHash) === file) this.#byHash.delete(nar.narHash);
+    this.#forgetHash(nar);
     this.#nars.delete(file);
   }
 
@@ -100,14 +101,24 @@ export class NarIndex {
     for (const nar of this.#nars.rvalues()) if (nar !== undefined) yield nar;
   }
 
+  #forgetHash(nar: StoredNar | undefined): void {
+    if (nar?.narHash !== undefined && this.#byHash.get(nar.narHash) === nar.file)
+      this.#byHash.delete(nar.narHash);
+  }
+
   #set(nar: StoredNar): void {
     this.#nars.set(nar.file, nar);
   }
 }
 
-const block = 4096;
-
-/** Disk space of a NAR and its narinfos: files take whole blocks, and a narinfo one. */
-export function spaceOf(nar: Pick<StoredNar, 'size' | 'paths'>): number {
-  return Math.max(Math.ceil(nar.size / block), 1) * block + nar.paths.length * block;
+/** Disk space of a NAR and its narinfos, in bytes. */
+export function spaceOf({ size, paths }: Pick<StoredNar, 'size' | 'paths'>): number {
+  return spaceOfNar(size, paths.length);
 }
+
+/** Disk space of a file of `size` bytes and so many narinfos: files take whole blocks, and a narinfo one. */
+export function spaceOfNar(size: number, narinfos: number): number {
+  return (Math.max(Math.ceil(size / block), 1) + narinfos) * block;
+}
+
+const block = 4096;

@@ -5,6 +5,7 @@ import { cacheFull } from './error.ts';
 import type { Files, OpenFile } from './files.ts';
 import type { Layout } from './layout.ts';
 import type { NarFileFacts, PartialMeta, PartialNar } from './nar-cache.ts';
+import { spaceOfNar } from './nar-index.ts';
 import { newDataName, printSideFile, type SideFile, sideName } from './partial-meta.ts';
 import { readChunks } from './read-chunks.ts';
 import { Serial } from './serial.ts';
@@ -15,12 +16,12 @@ export interface PartialContext {
   readonly files: Files;
   readonly layout: Layout;
   readonly disk: DiskState;
-  /** The largest file that is stored at all, in bytes. */
-  readonly largest: number;
+  /** The largest file to store, in bytes. */
+  largest(): number;
   /** Whether that many bytes more may be written. */
   take(bytes: number): Promise<boolean> | true;
-  /** The partial has that many bytes now. */
-  resized(bytes: number): void;
+  /** The partial takes that much disk space now, in bytes. */
+  takes(space: number): void;
   /** Moves a whole and synced file into the cache. */
   publish(narinfo: Narinfo, file: NarFileFacts, from: string): Promise<void>;
   /** The owner gave the partial up. */
@@ -46,6 +47,7 @@ export class PartialFile implements PartialNar {
   #data: Data | undefined;
   /** Bytes can be added; not so after a refused write. */
   #open = false;
+  /** `spent`: still the owner's to read, but nothing will come of it. */
   #stage: 'owned' | 'spent' | 'committed' | 'ended' = 'owned';
 
   constructor(narHash: NarHash, context: PartialContext) {
@@ -72,14 +74,15 @@ export class PartialFile implements PartialNar {
 
   begin(meta: PartialMeta): Promise<boolean> {
     return this.#steps.run(async () => {
-      const { disk, largest } = this.#context;
-      if (this.#stage !== 'owned' || !disk.writable || (meta.fileSize ?? 0) > largest) return false;
+      if (this.#stage !== 'owned' || !this.#context.disk.writable) return false;
+      if (this.#isTooLarge(meta.fileSize)) return false;
       return this.#attempt(async () => {
+        await this.#take(spaceOfPartial(0));
         const former = this.#data;
         this.#data = await this.#create(meta);
         this.#open = true;
         if (former !== undefined) await this.#remove(former);
-        this.#context.resized(0);
+        this.#context.takes(spaceOfPartial(0));
       });
     });
   }
@@ -87,17 +90,17 @@ export class PartialFile implements PartialNar {
   append(chunk: Uint8Array): Promise<boolean> {
     return this.#steps.run(async () => {
       const data = this.#data;
-      const { largest } = this.#context;
       if (data === undefined || !this.#open) return false;
-      if (data.length + chunk.length > largest) {
+      if (this.#isTooLarge(data.length + chunk.length)) {
         this.#open = false;
+        this.#stage = 'spent';
         return false;
       }
       return this.#attempt(async () => {
-        if (!(await this.#context.take(chunk.length))) throw cacheFull();
+        await this.#take(spaceOfPartial(data.length + chunk.length) - spaceOfPartial(data.length));
         await writeAll(data.file, chunk, data.length, (count) => {
           data.length += count;
-          this.#context.resized(data.length);
+          this.#context.takes(spaceOfPartial(data.length));
         });
       });
     });
@@ -139,6 +142,14 @@ export class PartialFile implements PartialNar {
     });
   }
 
+  #isTooLarge(size = 0): boolean {
+    return size > this.#context.largest();
+  }
+
+  async #take(bytes: number): Promise<void> {
+    if (!(await this.#context.take(bytes))) throw cacheFull();
+  }
+
   async #create(meta: PartialMeta): Promise<Data> {
     const { files, layout } = this.#context;
     const name = newDataName(this.#narHash);
@@ -158,7 +169,7 @@ export class PartialFile implements PartialNar {
     if (this.#stage === 'committed' || this.#stage === 'ended') return;
     await removeIfThere(this.#context.files, this.#sideFile).catch(() => {});
     if (this.#data !== undefined) await this.#remove(this.#data);
-    this.#context.resized(0);
+    this.#context.takes(0);
   }
 
   async #remove({ file, name }: Data): Promise<void> {
@@ -170,7 +181,7 @@ export class PartialFile implements PartialNar {
   /** The bytes are the cache's now, and the next owner may come. */
   async #forget(): Promise<void> {
     await removeIfThere(this.#context.files, this.#sideFile).catch(() => {});
-    this.#context.resized(0);
+    this.#context.takes(0);
     this.#context.ended();
   }
 
@@ -199,4 +210,9 @@ export class PartialFile implements PartialNar {
       return false;
     }
   }
+}
+
+/** Disk space of a partial file with so many bytes: the side file takes a block, as the narinfo will. */
+export function spaceOfPartial(length: number): number {
+  return spaceOfNar(length, 1);
 }

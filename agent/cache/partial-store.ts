@@ -1,5 +1,5 @@
 import type { NarHash } from '../nix/hash.ts';
-import { type PartialContext, PartialFile } from './partial-file.ts';
+import { type PartialContext, PartialFile, spaceOfPartial } from './partial-file.ts';
 import { maxSideFile, narHashOfSideName, parseSideFile, type SideFile, sideName } from './partial-meta.ts';
 import { listIfThere, readSmall, removeIfThere } from './small-files.ts';
 
@@ -7,7 +7,8 @@ import { listIfThere, readSmall, removeIfThere } from './small-files.ts';
 const maxIdleAge = 7 * 86_400_000;
 
 interface Entry {
-  bytes: number;
+  /** Disk space, in bytes. */
+  space: number;
   /** When it was last used, in ms since the epoch. */
   readonly modified: number;
   readonly owned: boolean;
@@ -18,7 +19,7 @@ interface Entry {
  * errors.
  */
 export class PartialStore {
-  readonly #context: Omit<PartialContext, 'resized' | 'ended'>;
+  readonly #context: Omit<PartialContext, 'takes' | 'ended'>;
   readonly #maxIdleBytes: number;
   readonly #wall: () => number;
   readonly #entries = new Map<NarHash, Entry>();
@@ -28,7 +29,7 @@ export class PartialStore {
    * @param maxIdleBytes what all files without an owner may take together
    * @param wall ms since the epoch
    */
-  constructor(context: Omit<PartialContext, 'resized' | 'ended'>, maxIdleBytes: number, wall: () => number) {
+  constructor(context: Omit<PartialContext, 'takes' | 'ended'>, maxIdleBytes: number, wall: () => number) {
     this.#context = context;
     this.#maxIdleBytes = maxIdleBytes;
     this.#wall = wall;
@@ -48,14 +49,14 @@ export class PartialStore {
     await this.#ready();
     const entry = this.#entries.get(narHash);
     if (entry?.owned) return undefined;
-    const owned = { bytes: entry?.bytes ?? 0, modified: this.#wall(), owned: true };
+    const owned = { space: entry?.space ?? 0, modified: this.#wall(), owned: true };
     this.#entries.set(narHash, owned);
     const partial = new PartialFile(narHash, {
       ...this.#context,
-      resized: (bytes) => {
-        owned.bytes = bytes;
+      takes: (space) => {
+        owned.space = space;
       },
-      ended: () => this.#ended(narHash, owned.bytes),
+      ended: () => this.#ended(narHash, owned.space),
     });
     if (entry !== undefined) await this.#resume(narHash, partial);
     return partial;
@@ -75,7 +76,7 @@ export class PartialStore {
     let freed = 0;
     for (const [narHash, entry] of this.#idle()) {
       if (freed >= bytes) return;
-      freed += entry.bytes;
+      freed += entry.space;
       await this.#remove(narHash);
     }
   }
@@ -98,7 +99,7 @@ export class PartialStore {
       const side = narHash && (await this.#sideFile(narHash));
       if (!narHash || !side || !names.includes(side.data)) continue;
       const { size, modified } = await files.stat(layout.partial(side.data));
-      this.#entries.set(narHash, { bytes: size, modified, owned: false });
+      this.#entries.set(narHash, { space: spaceOfPartial(size), modified, owned: false });
       useful.add(name).add(side.data);
     }
     for (const name of names) {
@@ -115,9 +116,9 @@ export class PartialStore {
     }
   }
 
-  #ended(narHash: NarHash, bytes: number): void {
-    if (bytes === 0) this.#entries.delete(narHash);
-    else this.#entries.set(narHash, { bytes, modified: this.#wall(), owned: false });
+  #ended(narHash: NarHash, space: number): void {
+    if (space === 0) this.#entries.delete(narHash);
+    else this.#entries.set(narHash, { space, modified: this.#wall(), owned: false });
   }
 
   async #remove(narHash: NarHash): Promise<void> {
@@ -152,6 +153,6 @@ export class PartialStore {
 
 function sum(entries: Iterable<Entry>): number {
   let bytes = 0;
-  for (const entry of entries) bytes += entry.bytes;
+  for (const { space } of entries) bytes += space;
   return bytes;
 }

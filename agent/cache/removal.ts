@@ -35,13 +35,19 @@ export class Removal {
     this.#holds = holds;
   }
 
+  /** Whether the NAR is as given and nobody holds it or one of its paths. */
+  isFree(nar: StoredNar): boolean {
+    const unchanged = this.#index.nar(nar.file) === nar;
+    return unchanged && ![nar.file, ...nar.paths].some((name) => this.#holds.isHeld(name));
+  }
+
   /**
    * Removes NARs, except those that are held, and those used or changed since they were chosen. Tells of each batch as it goes.
    * Rejects with what the disk said; what could not be removed is still in the index then.
    */
   async remove(chosen: readonly StoredNar[], removed: (batch: Removed) => void): Promise<void> {
     for (let start = 0; start < chosen.length; start += batchSize) {
-      const batch = chosen.slice(start, start + batchSize).filter((nar) => this.#isFree(nar));
+      const batch = chosen.slice(start, start + batchSize).filter((nar) => this.isFree(nar));
       await this.#takeOut(batch, (path) => removeIfThere(this.#files, path));
       removed({
         nars: batch.length,
@@ -58,11 +64,6 @@ export class Removal {
         if (!isAbsent(error)) throw error;
       });
     });
-  }
-
-  #isFree(nar: StoredNar): boolean {
-    const unchanged = this.#index.nar(nar.file) === nar;
-    return unchanged && ![nar.file, ...nar.paths].some((name) => this.#holds.isHeld(name));
   }
 
   async #takeOut(

@@ -22,6 +22,7 @@ export class Space {
   readonly #serial = new Serial();
   #granted = 0;
   #free: number | undefined;
+  #total = Number.POSITIVE_INFINITY;
   #freshUntil = Number.NEGATIVE_INFINITY;
 
   /**
@@ -48,23 +49,38 @@ export class Space {
     return this.#free;
   }
 
+  /** The largest file to store, in bytes: half of all that there is, or one would push out everything else. */
+  get largest(): number {
+    return Math.min(this.#limits.maxSize || Number.POSITIVE_INFINITY, this.#total - this.#limits.minFree) / 2;
+  }
+
   /** Whether that many bytes may be written now. Rejects when the file system does not tell what is free. */
   take(bytes: number): Promise<boolean> | true {
     return this.#takeGranted(bytes) || this.#serial.run(() => this.#takeMore(bytes));
   }
 
-  /** Removes what is above the limits; whether there is room for more then. Rejects as `take` does. */
-  tidy(): Promise<boolean> {
+  /** Removes what is above the limits. Rejects as `take` does. */
+  tidy(): Promise<void> {
+    return this.#serial.run(async () => {
+      this.#granted = 0;
+      const room = await this.#room();
+      if (room.bytes < 0) await this.#evict(-room.bytes);
+    });
+  }
+
+  /** Makes room for more to come; whether there is enough then to begin again. Rejects as `take` does. */
+  makeRoom(): Promise<boolean> {
     return this.#serial.run(async () => {
       this.#granted = 0;
       const before = await this.#room();
-      if (before.bytes < 0) await this.#evict(-before.bytes);
+      if (before.bytes < before.step) await this.#evict(before.step - before.bytes);
       const { bytes, step } = await this.#room();
       return bytes >= step;
     });
   }
 
   #takeGranted(bytes: number): boolean {
+    if (bytes === 0) return true;
     if (this.#granted < bytes || this.#clock.now() > this.#freshUntil) return false;
     this.#granted -= bytes;
     return true;
@@ -87,6 +103,7 @@ export class Space {
     const maxSize = this.#limits.maxSize || Number.POSITIVE_INFINITY;
     const { free, total } = await this.#onDisk();
     this.#free = free;
+    this.#total = total;
     return {
       bytes: Math.min(free - minFree, maxSize - this.#used()),
       step: Math.min(largestStep, Math.ceil(maxSize / 20), Math.ceil(total / 20)),

@@ -1,11 +1,12 @@
 import { narHashOf, sameHash } from '../nix/hash.ts';
 import type { Narinfo } from '../nix/narinfo.ts';
+import { cacheFull } from './error.ts';
 import type { Files } from './files.ts';
 import type { GroupedSync } from './grouped-sync.ts';
 import type { Holds } from './holds.ts';
 import { type Layout, type NarFile, narUrl } from './layout.ts';
 import type { NarFileFacts } from './nar-cache.ts';
-import type { NarIndex } from './nar-index.ts';
+import { type NarIndex, spaceOfNar } from './nar-index.ts';
 import type { NarinfoFiles } from './narinfo-files.ts';
 import type { PinnedClosure } from './pinned-closure.ts';
 import type { Removal } from './removal.ts';
@@ -19,6 +20,8 @@ export interface StoringParts {
   readonly narinfos: NarinfoFiles;
   readonly pinned: PinnedClosure;
   readonly removal: Removal;
+  /** Whether that many bytes more may be written. */
+  readonly take: (bytes: number) => Promise<boolean> | true;
   /** NARs that must not be served. */
   readonly wrong: Set<NarFile>;
   /** Ms since the epoch. */
@@ -52,7 +55,7 @@ export class Storing {
 
   /** See NarCache.adopt. Rejects with the system's errors. */
   async adopt(narinfo: Narinfo): Promise<Narinfo | undefined> {
-    const { narinfos, index, holds, wrong } = this.#parts;
+    const { narinfos, index, holds, wrong, take } = this.#parts;
     const nar = index.byNarHash(narHashOf(narinfo.narHash));
     const [other] = nar?.paths ?? [];
     if (nar === undefined || other === undefined || wrong.has(nar.file)) return undefined;
@@ -61,6 +64,7 @@ export class Storing {
       const theirs = await narinfos.read(other);
       const stored = theirs && (await narinfos.nar(theirs));
       if (stored?.file !== nar.file || !isSameNar(stored.narinfo, narinfo)) return undefined;
+      if (!(await take(spaceOfNar(0, 0)))) throw cacheFull();
       const { url, compression, fileHash, fileSize = stored.facts.size } = stored.narinfo;
       const { fileHash: _, ...rest } = narinfo;
       const own = { ...rest, url, compression, ...(fileHash && { fileHash }), fileSize };

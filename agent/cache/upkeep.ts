@@ -132,7 +132,7 @@ export class Upkeep {
     const { index, removal, pinned, directory } = this.#parts;
     if (this.#scanned === undefined || !directory.locked) return bytes;
     await pinned.refresh();
-    const spare = (nar: StoredNar) => nar.paths.some((path) => pinned.has(path));
+    const spare = (nar: StoredNar) => !removal.isFree(nar) || nar.paths.some((path) => pinned.has(path));
     for (let left = bytes; ; ) {
       const nars = this.#evicted.nars;
       await removal.remove(chooseVictims(index, left, olderThan, spare), (batch) => {

@@ -1,0 +1,148 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { chooseVictims } from '../../../agent/cache/eviction.ts';
+import { isNarFile, type NarFile } from '../../../agent/cache/layout.ts';
+import { NarIndex } from '../../../agent/cache/nar-index.ts';
+import { isNarHash, type NarHash } from '../../../agent/nix/hash.ts';
+import { type HashPart, isHashPart } from '../../../agent/nix/store-path.ts';
+
+/** What the index should be, in the plainest words: a list, least recently used first. */
+interface Nar {
+  readonly file: NarFile;
+  readonly size: number;
+  readonly narHash: NarHash | undefined;
+  readonly paths: readonly HashPart[];
+  readonly lastUse: number;
+}
+
+interface Model {
+  nars: Nar[];
+  now: number;
+}
+
+const files = names(6, (n) => `${n}.nar.xz`, isNarFile);
+const paths = names(8, (n) => String(n).repeat(32), isHashPart);
+const hashes = names(2, (n) => String(n).repeat(52), isNarHash);
+
+/** A command that changes the model, and the index in the same way. */
+function command(name: string, change: (model: Model, index: NarIndex) => void): fc.Command<Model, NarIndex> {
+  return {
+    check: () => true,
+    run(model, index) {
+      model.now += 1;
+      change(model, index);
+      expectSame(model, index);
+    },
+    toString: () => name,
+  };
+}
+
+const commands = [
+  fc
+    .record({
+      file: fc.constantFrom(...files),
+      size: fc.nat(20_000),
+      narHash: fc.constantFrom(undefined, ...hashes),
+      path: fc.option(fc.constantFrom(...paths), { nil: undefined }),
+    })
+    .map(({ file, size, narHash, path }) =>
+      command(`put ${file} ${size} ${path}`, (model, index) => {
+        index.put({ file, size, narHash, lastUse: model.now }, path);
+        const known = model.nars.find((nar) => nar.file === file);
+        const former = model.nars.find((nar) => path && nar.file !== file && nar.paths.includes(path));
+        if (former && path) use(model, { ...former, paths: former.paths.filter((other) => other !== path) });
+        const all = new Set([...(known?.paths ?? []), ...(path ? [path] : [])]);
+        const nar = { file, size, narHash: narHash ?? known?.narHash, lastUse: model.now };
+        use(model, { ...nar, paths: [...all] });
+        if (narHash) expect(index.byNarHash(narHash)?.file).toBe(file);
+      }),
+    ),
+  fc.constantFrom(...files).map((file) =>
+    command(`touch ${file}`, (model, index) => {
+      index.touch(file, model.now);
+      const nar = model.nars.find((nar) => nar.file === file);
+      if (nar) use(model, { ...nar, lastUse: model.now });
+    }),
+  ),
+  fc.constantFrom(...paths).map((path) =>
+    command(`dropPath ${path}`, (model, index) => {
+      index.dropPath(path);
+      const nar = model.nars.find((nar) => nar.paths.includes(path));
+      if (nar) use(model, { ...nar, paths: nar.paths.filter((other) => other !== path) });
+    }),
+  ),
+  fc.constantFrom(...files).map((file) =>
+    command(`drop ${file}`, (model, index) => {
+      index.drop(file);
+      model.nars = model.nars.filter((nar) => nar.file !== file);
+    }),
+  ),
+  fc
+    .record({
+      share: fc.double({ min: 0, max: 1.2, noNaN: true }),
+      age: fc.nat(40),
+      pinned: fc.constantFrom(...paths),
+    })
+    .map(({ share, age, pinned }) =>
+      command(`evict ${share} of the bytes and all older than ${age}, except ${pinned}`, (model, index) => {
+        const bytes = Math.floor(share * index.bytes);
+        const olderThan = model.now - age;
+        const isPinned = (nar: Nar) => nar.paths.includes(pinned);
+        const victims = chooseVictims(index, bytes, olderThan, isPinned);
+
+        const candidates = model.nars.filter((nar) => !isPinned(nar));
+        const first = candidates.slice(0, victims.length);
+        expect(victims).toEqual(first);
+        // No fewer than needed, and no more.
+        const left = candidates.slice(victims.length);
+        const freed = (nars: readonly Nar[]) => nars.reduce((sum, nar) => sum + space(nar), 0);
+        if (left.length > 0) expect(freed(victims)).toBeGreaterThanOrEqual(bytes);
+        const last = victims.at(-1);
+        if (last && last.lastUse >= olderThan) expect(freed(victims.slice(0, -1))).toBeLessThan(bytes);
+        expect(left[0]?.lastUse ?? olderThan).toBeGreaterThanOrEqual(olderThan);
+
+        for (const { file } of victims) index.drop(file);
+        model.nars = model.nars.filter((nar) => !victims.some(({ file }) => file === nar.file));
+      }),
+    ),
+];
+
+test('the index and its eviction behave like a simple list', () => {
+  fc.assert(
+    fc.property(fc.commands(commands, { maxCommands: 60 }), (run) => {
+      fc.modelRun(() => ({ model: { nars: [], now: 0 }, real: new NarIndex() }), run);
+    }),
+    { numRuns: 500 },
+  );
+});
+
+function use(model: Model, nar: Nar): void {
+  model.nars = [...model.nars.filter(({ file }) => file !== nar.file), nar];
+}
+
+function expectSame({ nars }: Model, index: NarIndex): void {
+  expect([...index.leastRecent()]).toEqual(nars);
+  expect(index.nars).toBe(nars.length);
+  expect(index.paths).toBe(nars.reduce((sum, nar) => sum + nar.paths.length, 0));
+  expect(index.bytes).toBe(nars.reduce((sum, nar) => sum + space(nar), 0));
+  for (const path of paths) {
+    expect(index.fileOf(path)).toBe(nars.find((nar) => nar.paths.includes(path))?.file);
+  }
+  for (const hash of hashes) {
+    const known = index.byNarHash(hash);
+    if (known !== undefined) expect(known.narHash).toBe(hash);
+  }
+}
+
+/** Files take whole blocks; each narinfo takes one. */
+function space({ size, paths }: Nar): number {
+  return Math.max(4096, Math.ceil(size / 4096) * 4096) + 4096 * paths.length;
+}
+
+function names<T extends string>(
+  count: number,
+  name: (n: number) => string,
+  is: (text: string) => text is T,
+): T[] {
+  return Array.from({ length: count }, (_, n) => name(n)).filter(is);
+}
