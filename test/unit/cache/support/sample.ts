@@ -27,7 +27,7 @@ export interface SampleOptions {
   readonly references?: readonly Sample[];
 }
 
-/** A store path with one file in it; without contents, 1,000 random bytes. */
+/** A store path with one file in it, the same for the same options; without contents, 1,000 random bytes. */
 export function sample(options: SampleOptions = {}): Sample {
   const { contents = randomBytes(1000), name = 'sample', compression = 'none', references = [] } = options;
   const nar = narOf(contents);
@@ -37,7 +37,9 @@ export function sample(options: SampleOptions = {}): Sample {
   const url = `nar/upstream-${toBase32(fileHash.digest).slice(0, 8)}.nar`;
   return {
     narinfo: {
-      storePath: parseStoreBase(`${toBase32(randomBytes(20))}-${name}`),
+      storePath: parseStoreBase(
+        `${toBase32(sha256(Buffer.concat([narHash.digest, Buffer.from(name)])).digest.subarray(0, 20))}-${name}`,
+      ),
       url,
       compression,
       narHash,
