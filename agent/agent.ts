@@ -1,25 +1,33 @@
 import { randomBytes } from 'node:crypto';
 import { access, readFile } from 'node:fs/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { networkInterfaces } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { createDiscovery, type Discovery } from '../discovery/discovery.ts';
 import { type NetworkWatch, watchNetwork } from '../discovery/network.ts';
+import type { Verdict } from '../discovery/verify.ts';
 import { DiskCache } from './cache/disk-cache.ts';
+import type { LanAddress } from './config/listen-address.ts';
 import type { Config } from './config/schema.ts';
 import type { SubstituterUrl } from './config/substituters.ts';
+import { LanFace } from './http/lan.ts';
 import { LocalFace } from './http/local.ts';
 import { FaceServer } from './http/server.ts';
+import { Throttle } from './http/throttle.ts';
 import { NarrowcastError } from './nix/error.ts';
 import type { StorePath } from './nix/store-path.ts';
 import { LookAhead } from './relay/look-ahead.ts';
 import { Lookup } from './relay/lookup.ts';
 import { OtherFiles } from './relay/other-files.ts';
+import { followPeers } from './relay/peer-sources.ts';
 import { Transfers } from './relay/transfers.ts';
 import { Trust } from './relay/trust.ts';
 import { DirectorySource } from './source/directory-source.ts';
 import { HttpSource } from './source/http-source.ts';
 import { type Netrc, parseNetrc } from './source/netrc.ts';
 import { Resolver } from './source/resolver.ts';
-import type { Source } from './source/source.ts';
+import type { Reach, Source } from './source/source.ts';
 import { SourcePool } from './source/source-pool.ts';
 import type { Logger } from './telemetry/log.ts';
 import { version } from './version.ts';
@@ -41,50 +49,92 @@ const maxNetrcBytes = 1024 * 1024;
  * @throws NarrowcastError when the netrc file cannot be read; CacheError when the cache directory is another process's
  */
 export async function createAgent(config: Config, log: Logger): Promise<Agent> {
-  const instance = `narrowcast-${randomBytes(6).toString('hex')}`;
+  const { storeDir, lan } = config;
+  const id = randomBytes(6).toString('hex');
+  const instance = `narrowcast-${id}`;
   const network = watchNetwork();
   const resolver = new Resolver();
-  const netrc = await readNetrc(config.netrcFile);
-  const pool = new SourcePool({ storeDir: config.storeDir, log, online: () => network.online });
-  for (const substituter of config.substituters)
-    pool.add(sourceOf(substituter, config, { instance, resolver, netrc }));
-  const cache = await DiskCache.open({ ...config.cache, storeDir: config.storeDir }, { log });
+  const sources = new SourceMaker(config, instance, resolver, await readNetrc(config.netrcFile));
+  const pool = new SourcePool({ storeDir, log, online: () => network.online });
+  for (const substituter of config.substituters) pool.add(sources.ofSubstituter(substituter));
+  const cache = await DiskCache.open({ ...config.cache, storeDir }, { log });
+  const trust = new Trust(storeDir, config.trustedPublicKeys);
 
-  const lookup = new Lookup({
-    pool,
-    cache,
-    log,
-    trust: new Trust(config.storeDir, config.trustedPublicKeys),
-  });
-  const lookAhead = new LookAhead({
-    find: (hashPart) => lookup.find(hashPart),
-    inStore: inStore(config.storeDir),
-  });
+  const lookup = new Lookup({ pool, cache, log, trust });
+  const lookAhead = new LookAhead({ find: (hashPart) => lookup.find(hashPart), inStore: inStore(storeDir) });
   const patience = Math.min(4 * config.stalledDownloadTimeout, longestPatience);
   const transfers = new Transfers({ pool, cache, log, patience, widen: (known) => lookup.widen(known) });
   const otherFiles = new OtherFiles(pool, log);
-  const face = new LocalFace({
-    storeDir: config.storeDir,
-    lookup,
-    lookAhead,
-    transfers,
-    otherFiles,
+  const local = new LocalFace({ storeDir, lookup, lookAhead, transfers, otherFiles, instance });
+  const localServer = new FaceServer((request, response) => local.handle(request, response), log);
+
+  const shareKeys = new Map([...config.trustedPublicKeys].filter(([name]) => lan.shareKeys.has(name)));
+  const lanFace = new LanFace({
+    storeDir,
+    cache,
+    shareKeys,
     instance,
+    throttle: new Throttle(lan.maxUploadRate),
+    pullThrough: lan.pullThrough ? pullThrough() : undefined,
   });
-  const server = new FaceServer((request, response) => face.handle(request, response), log);
+  const lanServer = new FaceServer(
+    (request, response) => lanFace.handle(request, response),
+    log,
+    lan.maxConnections,
+  );
+  let discovery: Discovery | undefined;
+
+  /** Answers the LAN like this machine's own Nix, but from upstreams alone, so that no question travels in a circle (I10). */
+  function pullThrough() {
+    const upstreams = { usable: () => pool.usable().filter(({ source }) => source.reach !== 'lan') };
+    const found = new Lookup({
+      pool: upstreams,
+      cache,
+      log,
+      trust: signedOnly(new Trust(storeDir, shareKeys)),
+    });
+    const face = new LocalFace({
+      storeDir,
+      lookup: found,
+      lookAhead: new LookAhead({ find: (hashPart) => found.find(hashPart), inStore: async () => false }),
+      transfers,
+      otherFiles: new OtherFiles({ usable: () => [] }, log),
+      instance,
+    });
+    return (request: IncomingMessage, response: ServerResponse) => face.handle(request, response);
+  }
+
+  function discover(port: number | undefined): Discovery {
+    const found = createDiscovery({
+      network,
+      verify: (url, signal) => sources.verifyPeer(url, signal),
+      ...(port !== undefined && { own: { id, port } }),
+      browse: lan.discover && !lan.pullThrough,
+      announce: lan.advertise && port !== undefined,
+      staticPeers: lan.peers,
+    });
+    followPeers({ peers: found, pool, log, sourceOf: (url, configured) => sources.ofPeer(url, configured) });
+    found.on('trouble', (err) => log.warn({ err }, 'mDNS does not work'));
+    found.on('recovered', (code) => log.info({ code }, 'mDNS works again'));
+    found.start();
+    return found;
+  }
 
   return {
     async start() {
       const { host, addresses, port } = config.listen;
-      const chosen = await server.listen(addresses, port);
+      const chosen = await localServer.listen(addresses, port);
+      const lanPort = await listenOnLan(lanServer, lan.listen, log);
       followNetwork(network, pool, resolver, lookAhead, log);
+      discovery = discover(lanPort);
       void pool.checkAll();
       return { urls: [`http://${host}:${chosen}`] };
     },
     async stop() {
       network.stop();
       lookAhead.reset();
-      await server.stop();
+      await discovery?.stop();
+      await Promise.all([localServer.stop(), lanServer.stop()]);
       await transfers.stop();
       await pool.close();
       await cache.close();
@@ -92,37 +142,83 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   };
 }
 
-function sourceOf(
-  { url, priority }: SubstituterUrl,
-  config: Config,
-  shared: { instance: string; resolver: Resolver; netrc: Netrc },
-): Source {
-  const { storeDir, connectTimeout, lookupTimeout } = config;
-  const stalledTimeout = config.stalledDownloadTimeout;
-  if (url.protocol === 'file:') {
-    return new DirectorySource({
-      dir: path.resolve(fileURLToPath(url)),
-      priority,
-      storeDir,
-      lookupTimeout,
-      stalledTimeout,
-    });
+/** Makes sources, which all have the timeouts, the identity and the credentials of this agent. */
+class SourceMaker {
+  readonly #config: Config;
+  readonly #identity: Readonly<Record<string, string>>;
+  readonly #resolver: Resolver;
+  readonly #netrc: Netrc;
+
+  constructor(config: Config, instance: string, resolver: Resolver, netrc: Netrc) {
+    this.#config = config;
+    this.#identity = { via: `1.1 ${instance}`, 'user-agent': `narrowcast/${version}` };
+    this.#resolver = resolver;
+    this.#netrc = netrc;
   }
-  const identity = { via: `1.1 ${shared.instance}`, 'user-agent': `narrowcast/${version}` };
-  const { resolver, netrc } = shared;
-  return new HttpSource({
-    url,
-    reach: 'upstream',
-    configured: true,
-    priority,
-    storeDir,
-    connectTimeout,
-    lookupTimeout,
-    stalledTimeout,
-    identity,
-    resolver,
-    netrc,
-  });
+
+  ofSubstituter({ url, priority }: SubstituterUrl): Source {
+    if (url.protocol !== 'file:') return this.#http(url, 'upstream', true, priority);
+    return new DirectorySource({ dir: path.resolve(fileURLToPath(url)), priority, ...this.#common });
+  }
+
+  ofPeer(url: string, configured: boolean): Source {
+    return this.#http(new URL(url), 'lan', configured);
+  }
+
+  /** Whether a Nix cache for our store is at a peer's address. */
+  async verifyPeer(url: string, signal: AbortSignal): Promise<Verdict> {
+    const source = this.ofPeer(url, false);
+    try {
+      const { storeDir } = await source.probe(signal);
+      if (storeDir === undefined || storeDir === this.#config.storeDir) return { ok: true };
+      return { ok: false, reason: `its store is ${storeDir}` };
+    } finally {
+      await source.close();
+    }
+  }
+
+  #http(url: URL, reach: Reach, configured: boolean, priority?: number): Source {
+    const shared = { identity: this.#identity, resolver: this.#resolver, netrc: this.#netrc };
+    const { connectTimeout } = this.#config;
+    return new HttpSource({ url, reach, configured, priority, connectTimeout, ...shared, ...this.#common });
+  }
+
+  get #common() {
+    const { storeDir, lookupTimeout, stalledDownloadTimeout } = this.#config;
+    return { storeDir, lookupTimeout, stalledTimeout: stalledDownloadTimeout };
+  }
+}
+
+/** The LAN is shown what a shareable key has signed; an unsigned path may be private though its address holds. */
+function signedOnly(trust: Trust): Pick<Trust, 'judge'> {
+  return {
+    judge(...asked) {
+      const trusted = trust.judge(...asked);
+      return trusted?.by === 'content address' ? undefined : trusted;
+    },
+  };
+}
+
+/** The LAN face is a courtesy: where it cannot listen, this machine's own Nix is served all the same. */
+async function listenOnLan(
+  server: FaceServer,
+  place: LanAddress | undefined,
+  log: Logger,
+): Promise<number | undefined> {
+  if (place === undefined) return undefined;
+  const addresses = place.address === '::' && !hasIpv6() ? ['0.0.0.0'] : [place.address];
+  try {
+    const port = await server.listen(addresses, place.port);
+    log.info({ address: place.address, port }, 'open to the LAN');
+    return port;
+  } catch (err) {
+    log.error({ err }, 'not open to the LAN');
+    return undefined;
+  }
+}
+
+function hasIpv6(): boolean {
+  return Object.values(networkInterfaces()).some((all) => all?.some(({ family }) => family === 'IPv6'));
 }
 
 /** What was learnt on one network does not count on the next. */

@@ -208,6 +208,14 @@ export class DiskCache implements NarCache {
     return this.#reading.open(narinfo);
   }
 
+  async pathsOf(url: string): Promise<readonly HashPart[]> {
+    const file = narFileOf(url);
+    if (file === undefined) return [];
+    if (this.#index.nar(file) === undefined && this.#upkeep.scanned === undefined)
+      await this.#upkeep.settled();
+    return this.#index.nar(file)?.paths ?? [];
+  }
+
   partial(narHash: NarHash): Promise<PartialNar | undefined> {
     return this.#whileWritable(() => this.#partials.open(narHash));
   }

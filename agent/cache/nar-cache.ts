@@ -14,6 +14,9 @@ export interface NarCache {
   /** Opens a stored NAR, which is not evicted while it is open; undefined when it is gone. Counts as a use. */
   open(narinfo: Narinfo): Promise<StoredFile | undefined>;
 
+  /** The paths whose narinfos name a stored NAR file by this URL. Waits for the first reading of the directory where it must. */
+  pathsOf(url: string): Promise<readonly HashPart[]>;
+
   /**
    * The partial file of one NAR, which has one owner at a time. Undefined when another has it or the disk does not take it (full,
    * read-only, failing, beyond the limits): the caller relays without storing.

@@ -5,7 +5,7 @@ import { tables, topKeys } from './schema.ts';
 export interface KnownKey {
   /** With its table: `cache.dir`. */
   readonly name: string;
-  /** The form of its value in TOML: `string`, `array`, `boolean` or `picklist`. */
+  /** The form of its value in TOML: `string`, `array`, `boolean`, `number` or `picklist`. */
   readonly kind: string;
   /** As TOML would have it. */
   readonly fallback: unknown;

@@ -28,5 +28,6 @@ function withValue(document: Table, [first = '', ...rest]: readonly string[], va
 function fromText(text: string, kind: string | undefined): unknown {
   if (kind === 'array') return text.split(/\s+/).filter((word) => word !== '');
   if (kind === 'boolean' && (text === 'true' || text === 'false')) return text === 'true';
+  if (kind === 'number' && /^\d{1,15}$/.test(text)) return Number(text);
   return text;
 }

@@ -3,6 +3,7 @@ import type { PublicKey } from '../nix/signature.ts';
 import type { LogLevel } from '../telemetry/log.ts';
 import { type CacheConfig, cacheConfig, cacheKeys } from './cache-table.ts';
 import { key, table } from './key.ts';
+import { type LanConfig, lanConfig, lanKeys } from './lan-table.ts';
 import { type ListenAddress, listenAddress } from './listen-address.ts';
 import { publicKeys } from './public-keys.ts';
 import { type SubstituterUrl, substituters } from './substituters.ts';
@@ -25,6 +26,7 @@ export interface Config {
   readonly stalledDownloadTimeout: number;
   readonly logLevel: LogLevel;
   readonly cache: CacheConfig;
+  readonly lan: LanConfig;
 }
 
 const oneHour = 3_600_000;
@@ -64,11 +66,11 @@ export const topKeys = {
 };
 
 /** The tables by name. A new one is a file like cache-table.ts, and its name here, in Config and in `configSchema`. */
-export const tables = { cache: cacheKeys };
+export const tables = { cache: cacheKeys, lan: lanKeys };
 
 /** Turns a parsed TOML document into Config; defaults fill the gaps. Unknown keys are check.ts's business. */
 export const configSchema = v.pipe(
-  v.object({ ...topKeys, cache: v.optional(table(cacheKeys), {}) }),
+  v.object({ ...topKeys, cache: v.optional(table(cacheKeys), {}), lan: v.optional(table(lanKeys), {}) }),
   v.transform(
     (all): Config => ({
       listen: all.listen,
@@ -81,6 +83,7 @@ export const configSchema = v.pipe(
       stalledDownloadTimeout: all['stalled-download-timeout'],
       logLevel: all['log-level'],
       cache: cacheConfig(all.cache),
+      lan: lanConfig(all.lan),
     }),
   ),
 );

@@ -45,6 +45,20 @@ export function oneOf<const Word extends string>(words: readonly Word[]) {
   return v.picklist(words, `one of ${words.map((word) => `"${word}"`).join(', ')}`);
 }
 
+/** `true` or `false`. */
+export function flag() {
+  return v.boolean('true or false');
+}
+
+/** A whole number within bounds. */
+export function wholeNumber(min: number, max: number) {
+  const expected = `a whole number from ${min} to ${max}`;
+  return v.pipe(
+    v.number(expected),
+    v.check((value) => Number.isInteger(value) && value >= min && value <= max, expected),
+  );
+}
+
 /** A list of at most 64 items. */
 export function list<Item extends v.GenericSchema>(item: Item, expected: string) {
   return v.pipe(v.array(item, expected), v.maxLength(maxItems, `at most ${maxItems} of them`));
@@ -64,7 +78,7 @@ export function parsed<Value>(parse: (text: string) => Value | undefined, expect
 }
 
 /** Text of at most 2,048 characters. */
-function text(expected: string) {
+export function text(expected: string) {
   return v.pipe(v.string(expected), v.maxLength(maxLength, `at most ${maxLength} characters`));
 }
 

@@ -12,7 +12,7 @@ import { opaqueOffers, openOpaque } from '../relay/opaque.ts';
 import type { OtherFiles } from '../relay/other-files.ts';
 import type { Transfers } from '../relay/transfers.ts';
 import { parseRange } from './range.ts';
-import { gone, say, send } from './reply.ts';
+import { gone, say, send, upTo } from './reply.ts';
 
 export interface LocalFaceOptions {
   readonly storeDir: string;
@@ -198,15 +198,6 @@ export class LocalFace {
     });
     await send(response, request.method === 'HEAD' ? nothing() : file.chunks);
   };
-}
-
-async function* upTo(chunks: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
-  let left = length;
-  for await (const chunk of chunks) {
-    yield chunk.length > left ? chunk.subarray(0, left) : chunk;
-    left -= chunk.length;
-    if (left <= 0) return;
-  }
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}

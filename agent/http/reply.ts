@@ -36,6 +36,16 @@ export async function send(response: ServerResponse, chunks: AsyncIterable<Uint8
   response.end();
 }
 
+/** The first `length` bytes. */
+export async function* upTo(chunks: AsyncIterable<Uint8Array>, length: number): AsyncGenerator<Uint8Array> {
+  let left = length;
+  for await (const chunk of chunks) {
+    yield chunk.length > left ? chunk.subarray(0, left) : chunk;
+    left -= chunk.length;
+    if (left <= 0) return;
+  }
+}
+
 function drained(response: ServerResponse): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const stopWaiting = new AbortController();

@@ -6,19 +6,19 @@ import type { Logger } from '../telemetry/log.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
-/** Nix opens 25 connections; several may run at once. */
-const maxConnections = 512;
 const farewell = 10_000;
 
 /** One face of the agent: an HTTP server on one or more addresses with one handler, one log line a request, and a graceful stop. */
 export class FaceServer {
   readonly #handler: Handler;
   readonly #log: Logger;
+  readonly #maxConnections: number;
   readonly #servers: Server[] = [];
 
-  constructor(handler: Handler, log: Logger) {
+  constructor(handler: Handler, log: Logger, maxConnections = 512) {
     this.#handler = handler;
     this.#log = log;
+    this.#maxConnections = maxConnections;
   }
 
   /**
@@ -77,8 +77,8 @@ export class FaceServer {
         void this.#answer(request, response);
       },
     );
-    server.maxConnections = maxConnections;
-    server.listen({ host: address, port, ipv6Only: true });
+    server.maxConnections = this.#maxConnections;
+    server.listen({ host: address, port, ipv6Only: address !== '::' });
     await once(server, 'listening');
     this.#servers.push(server);
     return (server.address() as AddressInfo).port;

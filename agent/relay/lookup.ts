@@ -11,8 +11,8 @@ import { KnownPath } from './known-path.ts';
 import type { Trust } from './trust.ts';
 
 export interface LookupOptions {
-  readonly pool: SourcePool;
-  readonly trust: Trust;
+  readonly pool: Pick<SourcePool, 'usable'>;
+  readonly trust: Pick<Trust, 'judge'>;
   readonly log: Logger;
   readonly cache?: NarCache | undefined;
   readonly clock?: Clock;

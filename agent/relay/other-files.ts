@@ -8,10 +8,10 @@ const maxBytes = 256 * 1024 * 1024;
 
 /** Files of a binary cache beside narinfos and NARs: listings, build logs, realisations, debug info. Passed through as they are. */
 export class OtherFiles {
-  readonly #pool: SourcePool;
+  readonly #pool: Pick<SourcePool, 'usable'>;
   readonly #log: Logger;
 
-  constructor(pool: SourcePool, log: Logger) {
+  constructor(pool: Pick<SourcePool, 'usable'>, log: Logger) {
     this.#pool = pool;
     this.#log = log;
   }

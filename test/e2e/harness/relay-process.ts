@@ -31,6 +31,8 @@ export interface Memory {
 }
 
 const repository = join(import.meta.dirname, '../../..');
+/** No neighbours, unless a test wants them: its network is its own. */
+const alone = { discover: false, advertise: false, listen: '' };
 const readyWithinMs = 15_000;
 
 /** `narrowcast serve` as a process of its own, on a free port, with a configuration, home and cache directory of its own. */
@@ -53,7 +55,7 @@ export class RelayProcess implements AsyncDisposable {
     const directory = await TemporaryDirectory.create('relay');
     const configFile = join(directory.path, 'narrowcast.toml');
     const cache = { dir: join(directory.path, 'cache') };
-    await writeFile(configFile, stringify({ listen: 'localhost:0', cache, ...config }));
+    await writeFile(configFile, stringify({ listen: 'localhost:0', cache, lan: alone, ...config }));
 
     const command = [process.execPath, join(repository, 'agent/main.ts'), 'serve', '--config', configFile];
     const [file = '', ...args] = inside ? inside.enter(command) : command;

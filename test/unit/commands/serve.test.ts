@@ -6,7 +6,13 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { dir, exitOf, logOf, main, narrowcast, node } from './narrowcast.ts';
 
-const settings = ['--option', 'substituters', '', '--option', 'cache.dir', join(dir, 'cache')];
+const settings = Object.entries({
+  substituters: '',
+  'cache.dir': join(dir, 'cache'),
+  'lan.listen': '',
+  'lan.discover': 'false',
+  'lan.advertise': 'false',
+}).flatMap(([key, value]) => ['--option', key, value]);
 
 describe('the agent', () => {
   test.each(['SIGTERM', 'SIGINT'] as const)(

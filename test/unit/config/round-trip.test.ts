@@ -55,11 +55,28 @@ const config = fc.record({
     minFree: size,
     compression: fc.constantFrom('keep', 'zstd'),
   }),
+  lan: fc.record({
+    discover: fc.boolean(),
+    advertise: fc.boolean(),
+    listen: fc.option(fc.record({ address: fc.oneof(fc.ipV4(), fc.constant('::')), port }), {
+      nil: undefined,
+    }),
+    peers: fc.array(
+      fc.webAuthority({ withPort: true }).map((host) => new URL(`http://${host}/`).href),
+      { maxLength: 64 },
+    ),
+    shareKeys: fc.array(word, { maxLength: 64 }).map((names) => new Set(names)),
+    pullThrough: fc.boolean(),
+    maxUploadRate: fc.integer({ min: 0, max: 2 ** 40 }),
+    maxConnections: fc.integer({ min: 1, max: 4_096 }),
+  }),
 });
+type Written = [string, string | string[] | boolean | number][];
 type Sample = typeof config extends fc.Arbitrary<infer Value> ? Value : never;
 
 /** The values of a Config as the operator writes them. */
-function written(config: Sample): [string, string | string[]][] {
+function written(config: Sample): Written {
+  const { lan } = config;
   return [
     ['listen', `${config.listen.host}:${config.listen.port}`],
     ['store-dir', config.storeDir],
@@ -83,20 +100,35 @@ function written(config: Sample): [string, string | string[]][] {
     ['cache.max-age', printDuration(config.cache.maxAge)],
     ['cache.min-free', printSize(config.cache.minFree)],
     ['cache.compression', config.cache.compression],
+    ['lan.discover', lan.discover],
+    ['lan.advertise', lan.advertise],
+    ['lan.listen', writtenAddress(lan.listen)],
+    ['lan.peers', lan.peers],
+    ['lan.share-keys', [...lan.shareKeys]],
+    ['lan.pull-through', lan.pullThrough],
+    ['lan.max-upload-rate', printSize(lan.maxUploadRate)],
+    ['lan.max-connections', lan.maxConnections],
   ];
 }
 
-function asToml(entries: [string, string | string[]][]): string {
-  const isInner = ([key]: [string, unknown]) => key.startsWith('cache.');
-  const inner = entries.filter(isInner).map(([key, value]) => [key.slice('cache.'.length), value]);
-  return stringify({
-    ...Object.fromEntries(entries.filter((one) => !isInner(one))),
-    cache: Object.fromEntries(inner),
-  });
+function writtenAddress(place: { address: string; port: number } | undefined): string {
+  if (place === undefined) return '';
+  return place.address === '::' ? `[::]:${place.port}` : `${place.address}:${place.port}`;
 }
 
-function asOptions(entries: [string, string | string[]][]): Option[] {
-  return entries.map(([key, value]) => [key, Array.isArray(value) ? value.join(' ') : value]);
+function asToml(entries: Written): string {
+  const inner = (table: string) =>
+    Object.fromEntries(
+      entries
+        .filter(([key]) => key.startsWith(`${table}.`))
+        .map(([key, value]) => [key.slice(table.length + 1), value]),
+    );
+  const top = entries.filter(([key]) => !key.includes('.'));
+  return stringify({ ...Object.fromEntries(top), cache: inner('cache'), lan: inner('lan') });
+}
+
+function asOptions(entries: Written): Option[] {
+  return entries.map(([key, value]) => [key, Array.isArray(value) ? value.join(' ') : String(value)]);
 }
 
 function comparable(config: Config) {

@@ -23,6 +23,16 @@ test('without any file the defaults of the design hold', async () => {
       minFree: 2 ** 30,
       compression: 'keep',
     },
+    lan: {
+      discover: true,
+      advertise: true,
+      listen: { address: '::', port: 6271 },
+      peers: [],
+      shareKeys: new Set(['cache.nixos.org-1']),
+      pullThrough: false,
+      maxUploadRate: 0,
+      maxConnections: 64,
+    },
   });
   const [[name, { key }] = expect.fail('no key'), ...others] = trustedPublicKeys;
   expect([name, key.export({ format: 'jwk' }).x, others]).toEqual([
