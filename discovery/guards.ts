@@ -53,56 +53,62 @@ export function guardLink(link: Ipv4Link, clock: Clock): Guard {
 }
 
 const headerBytes = 12;
+const recordTypes = { a: 1, ptr: 12, txt: 16, srv: 33 };
+const used = new Set(Object.values(recordTypes));
+const unusedType = 0xff00; // the first type for private use (RFC 6895, 3.1), which the decoder does not look into
+const maxTxtBytes = 4_096; // in a packet; the decoder makes an object of each string, which may be empty
 
-// The decoder follows chains of compression pointers for each name. This product bounds the steps, to about 1 ms.
-const maxDecodingSteps = 131_072;
-
+// Other types' decoders are costly (NSEC makes a string of each bit) or throw, which would lose the whole packet.
 function isDecodable(message: Buffer): boolean {
   if (message.length < headerBytes) return false;
   const questions = message.readUInt16BE(4);
   const records = message.readUInt16BE(6) + message.readUInt16BE(8) + message.readUInt16BE(10);
   if (questions + records > maxRecords) return false;
-  if ((questions + 2 * records) * countPointers(message) > maxDecodingSteps) return false;
-  return disarm(message, questions, records);
-}
-
-// Every byte that could begin a compression pointer, wherever it stands.
-function countPointers(message: Buffer): number {
-  let count = 0;
-  for (const byte of message) if (byte >= 0xc0) count += 1;
-  return count;
-}
-
-const recordTypes = { a: 1, ptr: 12, txt: 16, srv: 33 };
-const used = new Set(Object.values(recordTypes));
-const maxTxtBytes = 2_048;
-const unusedType = 0xff00; // the first type for private use (RFC 6895, 3.1), which the decoder does not look into
-
-// Other types' decoders are costly (NSEC makes a string of each bit) or throw, which would lose the whole packet.
-function disarm(message: Buffer, questions: number, records: number): boolean {
-  let offset = headerBytes;
-  for (let i = 0; i < questions; i += 1) offset = skipName(message, offset) + 4;
+  let offset: number | undefined = headerBytes;
+  let txtBytes = 0;
+  for (let i = 0; i < questions; i += 1) {
+    offset = endOfName(message, offset);
+    if (offset === undefined) return false;
+    offset += 4;
+  }
   for (let i = 0; i < records; i += 1) {
-    const head = skipName(message, offset);
-    if (head + 10 > message.length) return false;
+    const head = endOfName(message, offset);
+    if (head === undefined || head + 10 > message.length) return false;
     const type = message.readUInt16BE(head);
+    const data = head + 10;
+    if (type === recordTypes.ptr && endOfName(message, data) === undefined) return false;
+    if (type === recordTypes.srv && endOfName(message, data + 6) === undefined) return false;
     const length = message.readUInt16BE(head + 8);
-    if (!used.has(type) || (type === recordTypes.txt && length > maxTxtBytes)) {
+    if (type === recordTypes.txt) txtBytes += length;
+    if (!used.has(type) || (type === recordTypes.txt && txtBytes > maxTxtBytes)) {
       message.writeUInt16BE(unusedType, head);
     }
-    offset = head + 10 + length;
+    offset = data + length;
   }
   return offset <= message.length;
 }
 
-// The offset after the name; beyond the message when the name does not end within it.
-function skipName(message: Buffer, start: number): number {
+const maxNameBytes = 255; // RFC 1035, 2.3.4
+const maxPointers = 16; // in a name; honest ones have three or four, and the decoder would follow thousands
+
+// The offset after a name; undefined when it is no name, or one that would keep the decoder busy.
+function endOfName(message: Buffer, start: number): number | undefined {
   let offset = start;
-  while (true) {
+  let end: number | undefined;
+  let bytes = 0;
+  let pointers = 0;
+  while (bytes <= maxNameBytes && pointers <= maxPointers) {
     const length = message[offset];
-    if (length === undefined) return message.length + 1;
-    if (length === 0) return offset + 1;
-    if (length >= 0xc0) return offset + 2;
-    offset += 1 + length;
+    if (length === undefined) return undefined;
+    if (length === 0) return end ?? offset + 1;
+    if (length >= 0xc0) {
+      end ??= offset + 2;
+      offset = ((length & 0x3f) << 8) | (message[offset + 1] ?? 0);
+      pointers += 1;
+    } else {
+      offset += 1 + length;
+      bytes += 1 + length;
+    }
   }
+  return undefined;
 }

@@ -48,7 +48,7 @@ export function createPeers(options: PeersOptions): Peers {
 
 const maxPeers = 32;
 const maxPeersPerAddress = 4;
-const [newcomerRate, newcomerBurst] = [5, 16]; // a second
+const [unprovenRate, unprovenBurst] = [5, 16]; // verifications a second that announcements can bring about
 const upPeriod = 10_000; // ms between verifications of a peer that is up
 const confirmAfter = 1_000; // ms until the second look at a peer that is in doubt and answers
 const [firstRetry, lastRetry] = [1_000, 60_000]; // ms after a failure; doubled by each
@@ -89,7 +89,7 @@ class PeerTable extends EventEmitter<{ up: [Peer]; down: [Peer] }> implements Pe
   // Two queues, so that a crowd of made-up newcomers keeps no proven peer waiting.
   readonly #verifyNewcomer: ReturnType<typeof boundVerify>;
   readonly #verifyProven: ReturnType<typeof boundVerify>;
-  readonly #newcomers: TokenBucket;
+  readonly #unproven: TokenBucket;
   readonly #entries = new Map<string, Entry>();
 
   constructor({ clock, verify, isNear }: PeersOptions) {
@@ -98,7 +98,7 @@ class PeerTable extends EventEmitter<{ up: [Peer]; down: [Peer] }> implements Pe
     this.#isNear = isNear;
     this.#verifyNewcomer = boundVerify(verify, clock);
     this.#verifyProven = boundVerify(verify, clock);
-    this.#newcomers = new TokenBucket(clock, newcomerRate, newcomerBurst);
+    this.#unproven = new TokenBucket(clock, unprovenRate, unprovenBurst);
   }
 
   list(): Peer[] {
@@ -118,12 +118,13 @@ class PeerTable extends EventEmitter<{ up: [Peer]; down: [Peer] }> implements Pe
 
   announced(cache: Announced): void {
     const url = urlOf(cache);
-    const entry = this.#entries.get(url) ?? this.#admit(url, cache);
+    const known = this.#entries.get(url);
+    const entry = known ?? this.#admit(url, cache);
     if (!entry) return;
     entry.name = cache.label;
     entry.announced = cache.txt;
     entry.lastSeen = this.#clock.wall();
-    if (entry.state !== 'up') this.#checkWithin(entry, gapForOthers);
+    if (entry.state !== 'up' && (!known || this.#unproven.take())) this.#checkWithin(entry, gapForOthers);
     for (const other of this.#entries.values()) {
       // It may have got another address, and the old one nobody to say goodbye for it.
       if (other !== entry && other.name === entry.name) this.#checkWithin(other, gapForOthers);
@@ -177,7 +178,7 @@ class PeerTable extends EventEmitter<{ up: [Peer]; down: [Peer] }> implements Pe
     const atAddress = [...this.#entries.values()].filter(({ address }) => address === cache.source);
     if (!this.#hasRoom(atAddress, maxPeersPerAddress)) return undefined;
     if (!this.#hasRoom([...this.#entries.values()], maxPeers)) return undefined;
-    if (!this.#newcomers.take()) return undefined;
+    if (!this.#unproven.take()) return undefined;
     return this.#add(new Entry(url, cache.source, cache.label, cache.type));
   }
 

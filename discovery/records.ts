@@ -39,7 +39,7 @@ export interface RecordTable {
   askIncomplete(): string[];
 }
 
-const maxInstances = 256;
+const maxSources = 64;
 const maxInstancesPerSource = 8;
 const maxTtl = 4_500; // seconds; the longest that RFC 6762, 10 recommends
 const maxKnownAnswers = 24; // keeps a query within one Ethernet frame
@@ -61,10 +61,10 @@ interface Instance extends InstanceName {
   asked: number;
 }
 
-/** An empty table. It never holds more than 256 services, 8 of any one machine. */
+/** An empty table. It never holds more than 8 services of one machine, and those of 64 machines. */
 export function createRecordTable(clock: Clock): RecordTable {
-  // In the order in which they were last heard of.
-  const instances = new Map<string, Instance>();
+  // Machines, and the services of each by their names in lower case, in the order in which they were last heard of.
+  const sources = new Map<string, Map<string, Instance>>();
 
   return { learn, knownAnswers, hasIncomplete: () => incomplete().length > 0, askIncomplete };
 
@@ -83,7 +83,7 @@ export function createRecordTable(clock: Clock): RecordTable {
     }
     const taken = [...gone].flatMap((instance) => announced(instance) ?? []);
     for (const instance of gone) {
-      instances.delete(keyOf(instance));
+      forget(instance);
       seen.delete(instance);
     }
     return { seen: [...seen].flatMap((instance) => announced(instance) ?? []), gone: taken };
@@ -94,7 +94,7 @@ export function createRecordTable(clock: Clock): RecordTable {
     const parsed = record.type === 'A' ? undefined : parseInstanceName(name);
     if (!parsed) return undefined;
     if (record.type === 'PTR' && record.name.toLowerCase() !== browseName(parsed.type)) return undefined;
-    const known = instances.get(keyOf({ source, name }));
+    const known = sources.get(source)?.get(name.toLowerCase());
     if (known || record.ttl === 0) return known;
     return { ...parsed, source, name, asked: 0 };
   }
@@ -105,23 +105,25 @@ export function createRecordTable(clock: Clock): RecordTable {
     if (record.type === 'SRV') instance.srv = { data: record.data, ...timing };
     if (record.type === 'TXT') instance.txt = { data: record.data, ...timing };
     if (isComplete(instance)) instance.asked = 0;
-    const isNew = !instances.delete(keyOf(instance));
-    instances.set(keyOf(instance), instance);
-    if (isNew) makeRoom(instance.source);
+    const { source, name } = instance;
+    const own = sources.get(source) ?? new Map<string, Instance>();
+    putLast(own, name.toLowerCase(), instance, maxInstancesPerSource);
+    putLast(sources, source, own, maxSources);
   }
 
-  function makeRoom(source: string): void {
-    const own = [...instances.values()].filter((instance) => instance.source === source);
-    for (const instance of own.slice(0, -maxInstancesPerSource)) instances.delete(keyOf(instance));
-    for (const oldest of instances.keys()) {
-      if (instances.size <= maxInstances) break;
-      instances.delete(oldest);
-    }
+  function forget({ source, name }: Instance): void {
+    sources.get(source)?.delete(name.toLowerCase());
+  }
+
+  function live(): Instance[] {
+    const all = [...sources.values()].flatMap((own) => [...own.values()]);
+    const [kept, expired] = [all.filter(hasLife), all.filter((instance) => !hasLife(instance))];
+    for (const instance of expired) forget(instance);
+    return kept;
   }
 
   function knownAnswers(isSettled: (cache: Announced) => boolean): ResourceRecord[] {
-    purge();
-    return [...instances.values()]
+    return live()
       .flatMap((instance) => {
         const { ptr } = instance;
         const cache = announced(instance);
@@ -140,8 +142,7 @@ export function createRecordTable(clock: Clock): RecordTable {
   }
 
   function incomplete(): Instance[] {
-    purge();
-    return [...instances.values()].filter((it) => !isComplete(it) && it.asked < maxAsked);
+    return live().filter((instance) => !isComplete(instance) && instance.asked < maxAsked);
   }
 
   function isComplete({ type, srv, txt }: Instance): boolean {
@@ -154,10 +155,8 @@ export function createRecordTable(clock: Clock): RecordTable {
     return { source, port: srv.data.port, label, type, txt: txt?.data ?? new Map() };
   }
 
-  function purge(): void {
-    for (const [key, { ptr, srv, txt }] of instances) {
-      if (![ptr, srv, txt].some((held) => held && isLive(held))) instances.delete(key);
-    }
+  function hasLife({ ptr, srv, txt }: Instance): boolean {
+    return [ptr, srv, txt].some((held) => held && isLive(held));
   }
 
   function isLive(held: Held<unknown>): boolean {
@@ -169,6 +168,10 @@ export function createRecordTable(clock: Clock): RecordTable {
   }
 }
 
-function keyOf({ source, name }: Pick<Instance, 'source' | 'name'>): string {
-  return `${source} ${name.toLowerCase()}`;
+// Puts an entry at the end of a map that holds at most `max`, and drops the first when it is full.
+function putLast<K, V>(map: Map<K, V>, key: K, value: V, max: number): void {
+  map.delete(key);
+  map.set(key, value);
+  const [first] = map.keys();
+  if (map.size > max && first !== undefined) map.delete(first);
 }

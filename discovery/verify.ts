@@ -36,18 +36,26 @@ export function boundVerify(
 
   function verifyOne(url: string, abandoned: AbortSignal): Promise<TimedVerdict> {
     const began = clock.now();
-    const late = new AbortController();
-    const signal = AbortSignal.any([abandoned, late.signal]);
+    const controller = new AbortController(); // AbortSignal.any would keep each signal for ever
     return new Promise((resolve) => {
-      const cancel = clock.after(verifyWithin, () => late.abort());
-      const settle = (verdict: Verdict) => {
+      const cancel = clock.after(verifyWithin, giveUp);
+      abandoned.addEventListener('abort', giveUp);
+      if (abandoned.aborted) giveUp();
+      else
+        verify(url, controller.signal).then(settle, (error) =>
+          settle({ ok: false, reason: messageOf(error) }),
+        );
+
+      function giveUp(): void {
+        controller.abort();
+        settle({ ok: false, reason: `no answer within ${verifyWithin / 1_000} s` });
+      }
+
+      function settle(verdict: Verdict): void {
         cancel();
+        abandoned.removeEventListener('abort', giveUp);
         resolve({ ...verdict, took: clock.now() - began });
-      };
-      const giveUp = () => settle({ ok: false, reason: `no answer within ${verifyWithin / 1_000} s` });
-      if (signal.aborted) return giveUp();
-      signal.addEventListener('abort', giveUp);
-      verify(url, signal).then(settle, (error) => settle({ ok: false, reason: messageOf(error) }));
+      }
     });
   }
 }

@@ -35,6 +35,7 @@ export class FakeClock implements Clock {
 
   /** Lets `ms` pass, running each timer at its time, and gives promises their turn after each. */
   async pass(ms: number): Promise<void> {
+    await settle();
     const end = this.#now + ms;
     for (let next = this.#next(end); next; next = this.#next(end)) {
       this.#now = Math.max(this.#now, next.due);
