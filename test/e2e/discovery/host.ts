@@ -55,19 +55,19 @@ discovery.on('trouble', ({ code, message }) => print('trouble', { code, message 
 discovery.on('recovered', (code) => print('recovered', { code }));
 
 const delay = monitorEventLoopDelay({ resolution: 5 });
-delay.enable();
 
 const commands: Record<string, (argument: string) => void> = {
   doubt: (url) => discovery.doubt(url),
   peers: () => print('peers', { peers: discovery.peers }),
   measure: () => {
+    const { user, system } = process.cpuUsage();
     print('measured', {
       rss: process.memoryUsage.rss(),
       delay: delay.max / 1e6,
-      cpu: process.cpuUsage(),
+      cpu: (user + system) / 1_000,
     });
-    delay.reset();
   },
+  watchDelay: () => delay.enable(),
   stop: () => {
     discovery.stop().then(() => {
       network.stop();

@@ -19,6 +19,8 @@ export interface LabHost {
   until(fits: (event: HostEvent) => boolean, since?: number, within?: number): Promise<HostEvent>;
   /** Sends it a command. */
   tell(command: string): void;
+  /** What it takes now: resident memory in bytes, CPU time and the longest delay of its event loop so far in ms. */
+  measure(): Promise<{ rss: number; cpu: number; delay: number }>;
   /** Asks it to stop, and waits for its end. */
   stop(): Promise<void>;
   kill(): Promise<void>;
@@ -68,6 +70,12 @@ export async function startHost(lab: Lab, host: string, options: object): Promis
     process: child,
     until,
     tell: (command) => child.stdin?.write(`${command}\n`),
+    measure: async () => {
+      const asked = Date.now();
+      child.stdin?.write('measure\n');
+      const { rss, cpu, delay } = await until(({ event }) => event === 'measured', asked);
+      return { rss: Number(rss), cpu: Number(cpu), delay: Number(delay) };
+    },
     stop: async () => {
       const exited = new Promise((resolve) => child.once('exit', resolve));
       child.stdin?.write('stop\n');

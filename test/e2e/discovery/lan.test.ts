@@ -1,4 +1,5 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Lab, labForbidden } from './lab.ts';
 import { down, type LabHost, startHost, up } from './lab-host.ts';
 
@@ -6,12 +7,14 @@ const forbidden = labForbidden();
 if (forbidden) process.stdout.write(`skipped: discovery on a real LAN: ${forbidden}\n`);
 
 const figures: string[] = [];
+const flood = fileURLToPath(new URL('flood.ts', import.meta.url));
+const afterStart = 12_000; // ms until the queries and announcements of the start are over
 
 describe.skipIf(forbidden)('discovery on a real LAN', () => {
   let lab: Lab;
   let hosts: LabHost[] = [];
 
-  beforeAll(() => {
+  beforeAll(async () => {
     lab = new Lab();
     lab.addLan('home');
     lab.addLan('cafe');
@@ -21,6 +24,40 @@ describe.skipIf(forbidden)('discovery on a real LAN', () => {
     }
     lab.addHost('owner');
     lab.plug('owner', 'eth0', 'cafe', '10.8.0.1');
+    lab.addLan('quiet');
+    for (const [i, host] of quietHosts.entries()) {
+      lab.addHost(host);
+      lab.plug(host, 'eth0', 'quiet', `10.9.0.${i + 1}`);
+    }
+    quiet = await Promise.all(quietHosts.map((id) => startHost(lab, id, { id, port: 6271 })));
+  });
+
+  // Two hosts on a LAN of their own are left alone while all else is tested.
+  const quietHosts = ['quiet1', 'quiet2'];
+  let quiet: LabHost[] = [];
+  let calm: Sample | undefined;
+
+  interface Sample {
+    readonly at: number;
+    /** UDP datagrams that each quiet host has sent. */
+    readonly sent: readonly number[];
+    /** CPU time that each has taken, in ms. */
+    readonly cpu: readonly number[];
+  }
+
+  async function sample(): Promise<Sample> {
+    const measured = await Promise.all(quiet.map((host) => host.measure()));
+    return { at: Date.now(), sent: quietHosts.map(datagramsSent), cpu: measured.map(({ cpu }) => cpu) };
+  }
+
+  function datagramsSent(host: string): number {
+    const [heads = '', values = ''] = lab.exec(host, 'grep', ['^Udp:', '/proc/net/snmp']).trim().split('\n');
+    return Number(values.split(' ')[heads.split(' ').indexOf('OutDatagrams')]);
+  }
+
+  beforeEach(async () => {
+    const [first] = quiet[0]?.events ?? [];
+    if (first && Date.now() > first.at + afterStart) calm ??= await sample();
   });
 
   afterEach(async () => {
@@ -193,5 +230,47 @@ describe.skipIf(forbidden)('discovery on a real LAN', () => {
     const [here, there] = await Promise.all([laptop.until(up(piUrl), woken), pi.until(up(laptopUrl), woken)]);
     note('woken from suspension: its peer is up', here.at - woken, 2_000);
     note('woken from suspension: the peer has it again', there.at - woken, 2_000);
+  });
+
+  it('under a flood of hostile packets it stays quick and small, and keeps its peers', async () => {
+    const { laptop } = await atHome();
+    const addresses = Array.from({ length: 20 }, (_, i) => `10.7.0.${100 + i}`);
+    for (const address of addresses) lab.exec('other', 'ip', ['addr', 'add', `${address}/24`, 'dev', 'eth0']);
+    const before = await laptop.measure();
+    laptop.tell('watchDelay');
+    const began = Date.now();
+    const args = [flood, addresses.join(','), '5', '2000'];
+    const flooding = lab.spawn('other', process.execPath, args);
+    const sent = new Promise<string>((resolve) =>
+      flooding.stdout?.once('data', (text) => resolve(String(text))),
+    );
+    await new Promise((resolve) => flooding.once('exit', resolve));
+    const { rss, delay } = await laptop.measure();
+    const grown = (rss - before.rss) / 2 ** 20;
+    figures.push(
+      `${Number(await sent)} hostile packets in ${Date.now() - began} ms: ` +
+        `loop delay ${delay.toFixed(1)} ms (at most 100), RSS +${grown.toFixed(1)} MiB (at most 30)`,
+    );
+    expect(delay).toBeLessThanOrEqual(100);
+    expect(grown).toBeLessThanOrEqual(30);
+    expect(laptop.events.filter(down(piUrl))).toEqual([]);
+    const owner = await start('pi', { port: 6272 });
+    await Promise.all([laptop.until(up('http://10.7.0.1:6272/')), owner.until(up(laptopUrl))]);
+  });
+
+  it('idle, it sends six packets a minute at most and takes no CPU time to speak of', async () => {
+    const before = calm ?? (await sample());
+    const after = await sample();
+    const minutes = (after.at - before.at) / 60_000;
+    for (const [i, host] of quietHosts.entries()) {
+      const packets = ((after.sent[i] ?? 0) - (before.sent[i] ?? 0)) / minutes;
+      const load = (((after.cpu[i] ?? 0) - (before.cpu[i] ?? 0)) / (after.at - before.at)) * 100;
+      figures.push(
+        `${host} idle for ${Math.round(minutes * 60)} s: ${packets.toFixed(1)} packets a minute (at most 6), ` +
+          `${load.toFixed(2)} % of a core (at most 0.3)`,
+      );
+      expect(packets).toBeLessThanOrEqual(6);
+      expect(load).toBeLessThanOrEqual(0.3);
+    }
   });
 });
