@@ -14,6 +14,7 @@ import type { SubstituterUrl } from './config/substituters.ts';
 import { LanFace } from './http/lan.ts';
 import { LocalFace } from './http/local.ts';
 import { FaceServer } from './http/server.ts';
+import { activatedSockets } from './http/socket-activation.ts';
 import { Throttle } from './http/throttle.ts';
 import { NarrowcastError } from './nix/error.ts';
 import type { StorePath } from './nix/store-path.ts';
@@ -123,7 +124,10 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   return {
     async start() {
       const { host, addresses, port } = config.listen;
-      const chosen = await localServer.listen(addresses, port);
+      const sockets = activatedSockets();
+      const chosen = await (sockets.length > 0
+        ? localServer.adopt(sockets)
+        : localServer.listen(addresses, port));
       const lanPort = await listenOnLan(lanServer, lan.listen, log);
       followNetwork(network, pool, resolver, lookAhead, log);
       discovery = discover(lanPort);

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { NarrowcastError } from '../nix/error.ts';
 import type { Logger } from '../telemetry/log.ts';
+import type { ActivatedSocket } from './socket-activation.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
@@ -30,7 +31,9 @@ export class FaceServer {
     let missing: unknown;
     for (const address of addresses) {
       try {
-        chosen = await this.#bind(address, chosen);
+        ({ port: chosen } = await this.#bind((server) =>
+          server.listen({ host: address, port: chosen, ipv6Only: address !== '::' }),
+        ));
       } catch (error) {
         const absent =
           error instanceof Error &&
@@ -53,6 +56,29 @@ export class FaceServer {
     );
   }
 
+  /**
+   * Serves on sockets that the service manager holds: connections made while nobody serves wait there. Resolves to the port
+   * of the first.
+   * @throws NarrowcastError `bad-socket` unless each is a TCP socket on a loopback address
+   */
+  async adopt(sockets: readonly ActivatedSocket[]): Promise<number> {
+    const ports: number[] = [];
+    for (const { fd, name } of sockets) {
+      try {
+        const { address, port } = await this.#bind((server) => server.listen({ fd }));
+        // Nothing has been accepted yet: that takes a turn of the event loop.
+        if (!isLoopback(address))
+          throw new RangeError(`${address} port ${port} is not for this machine alone`);
+        ports.push(port);
+      } catch (cause) {
+        await this.stop();
+        const message = `The socket ${name} (file descriptor ${fd}) is not a TCP socket on a loopback address: correct ListenStream= of its unit`;
+        throw new NarrowcastError('bad-socket', message, { cause });
+      }
+    }
+    return ports[0] ?? 0;
+  }
+
   /** Takes no new requests, gives those in flight 10 s, then cuts them. */
   async stop(): Promise<void> {
     const servers = this.#servers.splice(0);
@@ -70,7 +96,7 @@ export class FaceServer {
     clearTimeout(cut);
   }
 
-  async #bind(address: string, port: number): Promise<number> {
+  async #bind(listen: (server: Server) => void): Promise<AddressInfo> {
     const server = createServer(
       { keepAliveTimeout: 120_000, headersTimeout: 20_000, requestTimeout: 60_000, noDelay: true },
       (request, response) => {
@@ -78,10 +104,10 @@ export class FaceServer {
       },
     );
     server.maxConnections = this.#maxConnections;
-    server.listen({ host: address, port, ipv6Only: address !== '::' });
+    listen(server);
     await once(server, 'listening');
     this.#servers.push(server);
-    return (server.address() as AddressInfo).port;
+    return server.address() as AddressInfo;
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -105,4 +131,8 @@ export class FaceServer {
       else response.destroy();
     }
   }
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || address.startsWith('127.');
 }
