@@ -3,9 +3,15 @@ import { type ConfigSources, loadConfig } from '../config/load.ts';
 import type { Config } from '../config/schema.ts';
 import { NarrowcastError } from '../nix/error.ts';
 import { createLogger, type Logger } from '../telemetry/log.ts';
+import { serviceManager } from '../telemetry/service-manager.ts';
 
 /** How agent.ts makes an agent, so that tests can bring their own. */
 type AgentMaker = (config: Config, log: Logger) => Promise<Agent>;
+
+interface Started {
+  readonly agent: Agent;
+  readonly urls: readonly string[];
+}
 
 /**
  * Runs the agent until SIGINT or SIGTERM, then stops it gracefully. Another signal while it stops ends the process at
@@ -17,17 +23,20 @@ export async function serve(sources: ConfigSources, create: AgentMaker = createA
   const log = await createLogger(config.logLevel);
   exitOnUncaughtError(log);
   const signalled = firstSignal();
-  const agent = await start(config, log, create);
+  const manager = serviceManager(log);
+  const { agent, urls } = await start(config, log, create);
+  manager.ready(`Listening at ${urls.join(' and ')}`);
   log.info({ signal: await signalled }, 'stopping');
+  manager.stopping();
   await agent.stop();
 }
 
-async function start(config: Config, log: Logger, create: AgentMaker): Promise<Agent> {
+async function start(config: Config, log: Logger, create: AgentMaker): Promise<Started> {
   try {
     const agent = await create(config, log);
     const { urls } = await agent.start();
     for (const url of urls) log.info({ url }, 'listening');
-    return agent;
+    return { agent, urls };
   } catch (err) {
     log.debug({ err }, 'start failed');
     throw isPortInUse(err) ? portInUse(config, err) : err;
