@@ -37,12 +37,46 @@ function commandLine(options: readonly Option[]): Command {
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'narrowcast: ')) })
     .showHelpAfterError("Try 'narrowcast --help'.")
     .hook('preSubcommand', addReference);
+  const sources = () => ({ file: program.opts<{ config?: string }>().config, options });
   program
     .command('serve')
     .description('run the relay until SIGINT or SIGTERM')
     .action(async () => {
       const { serve } = await import('./commands/serve.ts');
-      await serve({ file: program.opts<{ config?: string }>().config, options });
+      await serve(sources());
+    });
+  program
+    .command('fetch')
+    .description('fetch store paths into the cache, through the running agent or one of its own')
+    .argument('<STORE-PATH...>')
+    .option('--closure', 'and everything that they refer to')
+    .action(async (paths: string[], wishes: { closure?: true }) => {
+      const { fetch } = await import('./commands/fetch.ts');
+      await fetch(paths, wishes, sources());
+    });
+  program
+    .command('pin')
+    .description('keep a store path, and everything that it refers to, in the cache')
+    .argument('<NAME>', 'what to call it')
+    .argument('<STORE-PATH>')
+    .action(async (name: string, path: string) => {
+      const { pin } = await import('./commands/pin.ts');
+      await pin(name, path, sources());
+    });
+  program
+    .command('unpin')
+    .description('let go of what was pinned')
+    .argument('<NAME>')
+    .action(async (name: string) => {
+      const { unpin } = await import('./commands/unpin.ts');
+      await unpin(name, sources());
+    });
+  program
+    .command('pins')
+    .description('list what is pinned')
+    .action(async () => {
+      const { pins } = await import('./commands/pins.ts');
+      await pins(sources());
     });
   program
     .command('keygen')
@@ -81,7 +115,7 @@ async function addReference(_program: Command, command: Command): Promise<void> 
 }
 
 function isUsersMistake(error: unknown): boolean {
-  return error instanceof NarrowcastError && ['bad-config', 'bad-usage'].includes(error.code);
+  return error instanceof NarrowcastError && ['bad-config', 'bad-usage', 'bad-pin'].includes(error.code);
 }
 
 /** What stderr says about an error; the stack only when the log is asked to be that talkative. */

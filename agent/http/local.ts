@@ -142,6 +142,8 @@ export class LocalFace {
       'content-type': 'application/x-nix-nar',
       'content-length': end - start,
       'accept-ranges': 'bytes',
+      // RFC 9211; `narrowcast fetch` passes over what is a hit.
+      'cache-status': known.stored ? 'narrowcast; hit' : 'narrowcast; fwd=uri-miss',
       ...(range && { 'content-range': `bytes ${start}-${end - 1}/${size}` }),
     };
     const status = range ? 206 : 200;

@@ -14,7 +14,10 @@ test('--version is that of package.json', async () => {
 test('--help tells commands, options and exit codes', async () => {
   const { code, stdout, stderr } = await narrowcast(['--help']);
   expect([code, stderr]).toEqual([0, '']);
-  for (const word of ['serve', 'keygen', '--config <FILE>', '--option <KEY VALUE>', 'Exit codes: 0 ok']) {
+  for (const command of ['serve', 'fetch', 'pin', 'unpin', 'pins', 'keygen']) {
+    expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+  }
+  for (const word of ['--config <FILE>', '--option <KEY VALUE>', 'Exit codes: 0 ok']) {
     expect(stdout).toContain(word);
   }
 });
@@ -36,6 +39,8 @@ describe('usage that cannot be followed ends with 2 and a sentence', () => {
     [['serve', '--option'], "narrowcast: option '--option <KEY VALUE>' argument missing"],
     [['serve', '--option', 'listen'], 'It takes two words, KEY and VALUE.'],
     [['serve', '--option=listen', 'localhost:0'], 'It takes two words, KEY and VALUE.'],
+    [['fetch'], "narrowcast: missing required argument 'STORE-PATH'"],
+    [['fetch', 'hello'], 'narrowcast: The path "hello" is not directly in the store /nix/store.'],
     [['keygen'], "narrowcast: missing required argument 'NAME'"],
     [['keygen', ''], 'narrowcast: A key\'s name must not be empty or have spaces or colons: "".'],
     [['keygen', 'a:b'], 'narrowcast: A key\'s name must not be empty or have spaces or colons: "a:b".'],
