@@ -65,9 +65,9 @@ export interface Discovery {
   start(): void;
   /** Takes the announcement back and forgets all peers, without events. Does nothing when already stopped. */
   stop(): Promise<void>;
-  /** A request to the peer at this base URL failed: it is verified again at once, and told `down` if that fails. */
+  /** A request to the peer with this `url` failed: it is verified again at once, and told `down` if that fails. */
   doubt(url: string): void;
-  /** A request to the peer at this base URL went well: it need not be verified again for a while. */
+  /** A request to the peer with this `url` went well: it need not be verified again for a while. */
   vouch(url: string): void;
 }
 
@@ -78,9 +78,16 @@ export function createDiscovery(options: DiscoveryOptions): Discovery {
   return new LanDiscovery(options);
 }
 
-function requireHttpUrl(url: string): void {
-  if (/^https?:$/.test(URL.parse(url)?.protocol ?? '')) return;
-  throw new DiscoveryError('bad-peer', `The peer "${url}" can't be used: write it as http://HOST[:PORT].`);
+function requireHttpUrl(text: string): void {
+  const url = URL.parse(text);
+  if (url && /^https?:$/.test(url.protocol)) {
+    if (url.username === '' && url.password === '') return;
+    throw new DiscoveryError(
+      'bad-peer',
+      `The peer at ${url.host} can't be used: put its password in a netrc file.`,
+    );
+  }
+  throw new DiscoveryError('bad-peer', `The peer "${text}" can't be used: write it as http://HOST[:PORT].`);
 }
 
 const maxSessions = 16;

@@ -1,7 +1,5 @@
 import { EventEmitter } from 'node:events';
-import type { Clock } from './clock.ts';
 import type { Guard, PacketOrigin } from './guards.ts';
-import { TokenBucket } from './token-bucket.ts';
 
 /** What is used of a UDP socket; `node:dgram` makes one. */
 export interface UdpSocket {
@@ -36,24 +34,19 @@ export interface SocketWatcher {
   broken(error: Error): void;
 }
 
-const packetsSent = 10; // each second
-const burstSent = 20;
-
 /**
- * Stands between a UDP socket and the mDNS library: lets in what the guard admits, bounds what goes out, and
- * tells the watcher of every failure, also of those that the library would throw where nobody can catch them.
+ * Stands between a UDP socket and the mDNS library: lets in what the guard admits, and tells the watcher of every
+ * failure, also of those that the library would throw where nobody can catch them.
  */
 export class GuardedSocket extends EventEmitter {
   readonly #inner: UdpSocket;
   readonly #watcher: SocketWatcher;
-  readonly #outgoing: TokenBucket;
   #closed = false;
 
-  constructor(inner: UdpSocket, guard: Guard, watcher: SocketWatcher, clock: Clock) {
+  constructor(inner: UdpSocket, guard: Guard, watcher: SocketWatcher) {
     super();
     this.#inner = inner;
     this.#watcher = watcher;
-    this.#outgoing = new TokenBucket(clock, packetsSent, burstSent);
     inner.on('message', (message, origin) => {
       if (!this.#closed && guard.admits(message, origin)) this.emit('message', message, origin);
     });
@@ -105,7 +98,7 @@ export class GuardedSocket extends EventEmitter {
     address: string,
     onSent: (error: Error | null) => void,
   ): void {
-    if (this.#closed || !this.#outgoing.take()) {
+    if (this.#closed) {
       onSent(null);
       return;
     }

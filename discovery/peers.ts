@@ -139,15 +139,16 @@ class PeerTable extends EventEmitter<{ up: [Peer]; down: [Peer] }> implements Pe
   }
 
   doubt(url: string): void {
-    const entry = this.#entries.get(new URL(url).href);
+    const entry = this.#entries.get(url);
     if (entry) this.#checkWithin(entry, gapForOwn);
   }
 
   vouch(url: string): void {
-    const entry = this.#entries.get(new URL(url).href);
+    const entry = this.#entries.get(url);
     if (entry?.state !== 'up' || entry.check) return;
     entry.lastSeen = this.#clock.wall();
-    this.#schedule(entry, upPeriod);
+    // Not for each of a thousand requests a second.
+    if (entry.next && entry.next.due < this.#clock.now() + upPeriod - 1_000) this.#schedule(entry, upPeriod);
   }
 
   moved(wasLost: (address: string) => boolean): void {

@@ -42,9 +42,10 @@ export interface RecordTable {
 const maxSources = 64;
 const maxInstancesPerSource = 8;
 const maxTtl = 4_500; // seconds; the longest that RFC 6762, 10 recommends
-const maxKnownAnswers = 24; // keeps a query within one Ethernet frame
+const maxKnownBytes = 1_000; // keeps a query within one Ethernet frame
+const recordHeadBytes = 14;
 const maxAsked = 3;
-const maxAskedAtOnce = 8;
+const maxAskedAtOnce = 4;
 
 interface Held<T> {
   readonly data: T;
@@ -123,16 +124,16 @@ export function createRecordTable(clock: Clock): RecordTable {
   }
 
   function knownAnswers(isSettled: (cache: Announced) => boolean): ResourceRecord[] {
-    return live()
-      .flatMap((instance) => {
-        const { ptr } = instance;
-        const cache = announced(instance);
-        // RFC 6762, 7.1: an answer in the second half of its life is asked for again.
-        if (!ptr || lifeLeft(ptr) < 0.5 || (cache && !isSettled(cache))) return [];
-        const ttl = Math.round(ptr.ttl * lifeLeft(ptr));
-        return [{ type: 'PTR' as const, name: ptr.data, data: instance.name, ttl, flush: false }];
-      })
-      .slice(-maxKnownAnswers);
+    let room = maxKnownBytes;
+    return live().flatMap((instance) => {
+      const { name: data, ptr } = instance;
+      const cache = announced(instance);
+      // RFC 6762, 7.1: an answer in the second half of its life is asked for again.
+      if (!ptr || lifeLeft(ptr) < 0.5 || (cache && !isSettled(cache))) return [];
+      room -= recordHeadBytes + Buffer.byteLength(ptr.data) + Buffer.byteLength(data);
+      if (room < 0) return [];
+      return [{ type: 'PTR', name: ptr.data, data, ttl: Math.round(ptr.ttl * lifeLeft(ptr)), flush: false }];
+    });
   }
 
   function askIncomplete(): string[] {

@@ -32,7 +32,7 @@ export function openTransport(
   listener: TransportListener,
   clock: Clock,
 ): Transport {
-  const guarded = new GuardedSocket(socket, guardLink(link, clock), listener, clock);
+  const guarded = new GuardedSocket(socket, guardLink(link, clock), listener);
   const options = { type: 'udp4', socket: guarded, interface: link.address, bind: multicastGroup };
   const ignore = () => {}; // the guarded socket has told the listener already
   const bonjour = new Bonjour(options, ignore);

@@ -55,6 +55,24 @@ discovery.on('trouble', ({ code, message }) => print('trouble', { code, message 
 discovery.on('recovered', (code) => print('recovered', { code }));
 
 const delay = monitorEventLoopDelay({ resolution: 5 });
+let held = 0;
+
+/** CPU time of the main thread, in ms. */
+function cpuTime(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1_000;
+}
+
+/** Watches how late the event loop comes round: by the clock, and by the CPU time that it spends before it does. */
+function watchDelay(): void {
+  delay.enable();
+  let last = cpuTime();
+  setInterval(() => {
+    const now = cpuTime();
+    held = Math.max(held, now - last);
+    last = now;
+  }, 5).unref();
+}
 
 const commands: Record<string, (argument: string) => void> = {
   doubt: (url) => discovery.doubt(url),
@@ -64,10 +82,11 @@ const commands: Record<string, (argument: string) => void> = {
     print('measured', {
       rss: process.memoryUsage.rss(),
       delay: delay.max / 1e6,
+      held,
       cpu: (user + system) / 1_000,
     });
   },
-  watchDelay: () => delay.enable(),
+  watchDelay,
   stop: () => {
     discovery.stop().then(() => {
       network.stop();

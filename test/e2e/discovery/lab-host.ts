@@ -19,8 +19,12 @@ export interface LabHost {
   until(fits: (event: HostEvent) => boolean, since?: number, within?: number): Promise<HostEvent>;
   /** Sends it a command. */
   tell(command: string): void;
-  /** What it takes now: resident memory in bytes, CPU time and the longest delay of its event loop so far in ms. */
-  measure(): Promise<{ rss: number; cpu: number; delay: number }>;
+  /**
+   * What it takes: resident memory in bytes and CPU time in ms; and since it was told `watchDelay` the longest
+   * delay of its event loop in ms, by the clock (`delay`) and by its own CPU time (`held`), to which other
+   * programs on the machine add nothing.
+   */
+  measure(): Promise<{ rss: number; cpu: number; delay: number; held: number }>;
   /** Asks it to stop, and waits for its end. */
   stop(): Promise<void>;
   kill(): Promise<void>;
@@ -73,8 +77,8 @@ export async function startHost(lab: Lab, host: string, options: object): Promis
     measure: async () => {
       const asked = Date.now();
       child.stdin?.write('measure\n');
-      const { rss, cpu, delay } = await until(({ event }) => event === 'measured', asked);
-      return { rss: Number(rss), cpu: Number(cpu), delay: Number(delay) };
+      const { rss, cpu, delay, held } = await until(({ event }) => event === 'measured', asked);
+      return { rss: Number(rss), cpu: Number(cpu), delay: Number(delay), held: Number(held) };
     },
     stop: async () => {
       const exited = new Promise((resolve) => child.once('exit', resolve));

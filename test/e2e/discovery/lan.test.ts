@@ -245,13 +245,13 @@ describe.skipIf(forbidden)('discovery on a real LAN', () => {
       flooding.stdout?.once('data', (text) => resolve(String(text))),
     );
     await new Promise((resolve) => flooding.once('exit', resolve));
-    const { rss, delay } = await laptop.measure();
+    const { rss, delay, held } = await laptop.measure();
     const grown = (rss - before.rss) / 2 ** 20;
     figures.push(
       `${Number(await sent)} hostile packets in ${Date.now() - began} ms: ` +
-        `loop delay ${delay.toFixed(1)} ms (at most 100), RSS +${grown.toFixed(1)} MiB (at most 30)`,
+        `event loop held ${held.toFixed(1)} ms (at most 100; with all else on the machine ${delay.toFixed(1)}), RSS +${grown.toFixed(1)} MiB (at most 30)`,
     );
-    expect(delay).toBeLessThanOrEqual(100);
+    expect(held).toBeLessThanOrEqual(100);
     expect(grown).toBeLessThanOrEqual(30);
     expect(laptop.events.filter(down(piUrl))).toEqual([]);
     const owner = await start('pi', { port: 6272 });

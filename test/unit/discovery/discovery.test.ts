@@ -299,7 +299,12 @@ describe('discovery', () => {
     const verify = async () => ({ ok: true as const });
     expect(() => createDiscovery({ network, verify, own: { id: 'a b', port: 1 } })).toThrow(/The id "a b"/);
     expect(() => createDiscovery({ network, verify, own: { id: 'abcd', port: 0 } })).toThrow(/The port 0/);
-    expect(() => createDiscovery({ network, verify, staticPeers: ['pi'] })).toThrow(/The peer "pi"/);
+    const withPeer = (url: string) => () => createDiscovery({ network, verify, staticPeers: [url] });
+    expect(withPeer('pi')).toThrow(/The peer "pi"/);
+    expect(withPeer('file:///nix')).toThrow(/The peer "file/);
+    expect(withPeer('http://me:secret@pi/')).toThrow(
+      /^The peer at pi can't be used: put its password in a netrc/,
+    );
   });
 });
 
