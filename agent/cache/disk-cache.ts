@@ -167,7 +167,7 @@ export class DiskCache implements NarCache {
       partials,
       quarantine,
       pinned,
-      scan: (signal) => scan(files, layout, index, wall(), signal),
+      scan: (signal) => scan(files, layout, index, signal),
       tidySpace: () => space.tidy(),
       maxAge,
     });

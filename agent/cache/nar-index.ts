@@ -26,6 +26,7 @@ export class NarIndex {
   });
   readonly #fileOf = new Map<HashPart, NarFile>();
   readonly #byHash = new Map<NarHash, NarFile>();
+  #touched: Set<NarFile> | undefined;
 
   /** How many narinfos there are. */
   get paths(): number {
@@ -75,7 +76,10 @@ export class NarIndex {
   /** Notes a use: the NAR is now the one most recently used. */
   touch(file: NarFile, lastUse: number): void {
     const nar = this.nar(file);
-    if (nar !== undefined) this.#set({ ...nar, lastUse: Math.max(nar.lastUse, lastUse) });
+    if (nar === undefined) return;
+    this.#set({ ...nar, lastUse: Math.max(nar.lastUse, lastUse) });
+    this.#touched?.delete(file);
+    this.#touched?.add(file);
   }
 
   /** The path's narinfo is gone; its NAR stays, even as nobody's. */
@@ -94,6 +98,21 @@ export class NarIndex {
     for (const path of nar.paths) this.#fileOf.delete(path);
     this.#forgetHash(nar);
     this.#nars.delete(file);
+  }
+
+  /** The names of all NARs and all paths at this moment. */
+  names(): { files: NarFile[]; paths: HashPart[] } {
+    return { files: [...this.#nars.keys()], paths: [...this.#fileOf.keys()] };
+  }
+
+  /** Begins to note which NARs are touched; the result ends it and gives them, the last touched last. */
+  noteTouches(): () => NarFile[] {
+    const touched = new Set<NarFile>();
+    this.#touched = touched;
+    return () => {
+      this.#touched = undefined;
+      return [...touched];
+    };
   }
 
   /** Every NAR, the least recently used first. The index must not be changed while this runs. */

@@ -3,13 +3,15 @@ import { isNarHash, type NarHash, narHashOf, parseHash } from '../nix/hash.ts';
 import { maxNarinfoBytes } from '../nix/narinfo.ts';
 import type { HashPart } from '../nix/store-path.ts';
 import type { Files } from './files.ts';
+import { inParallel } from './in-parallel.ts';
 import { hashPartOfName, isNarFile, type Layout, type NarFile, narFileOf } from './layout.ts';
 import type { NarIndex, StoredNar } from './nar-index.ts';
 import { listIfThere, readSmall } from './small-files.ts';
 
 /** Enough to keep the disk busy, few enough that requests get their turn in the thread pool. */
 const parallel = 8;
-const putsAtOnce = 1_000;
+/** For how long the scan keeps the event loop to itself, in ms. */
+const turn = 5;
 
 /** What a scan met that has no place in the index. */
 export interface ScanReport {
@@ -21,6 +23,9 @@ export interface ScanReport {
 
 /** What the directory says of one NAR. */
 interface Found {
+  readonly file: NarFile;
+  /** Whether the index had it when it was listed. */
+  readonly known: boolean;
   size: number;
   lastUse: number;
   narHash: NarHash | undefined;
@@ -36,45 +41,63 @@ export async function scan(
   files: Files,
   layout: Layout,
   index: NarIndex,
-  now: number,
   signal: AbortSignal,
 ): Promise<ScanReport> {
-  const before = [...index.leastRecent()];
+  const touchedMeanwhile = index.noteTouches();
+  const before = index.names();
   // In this order, since a narinfo comes after its NAR.
-  const paths = (await listIfThere(files, layout.dir)).flatMap((name) => hashPartOfName(name) ?? []);
+  const paths = new Set<HashPart>();
+  await inTurns(await listIfThere(files, layout.dir), (name) => {
+    const path = hashPartOfName(name);
+    if (path !== undefined) paths.add(path);
+  });
   const found = new Map<NarFile, Found>();
-  for (const name of await listIfThere(files, layout.nars)) {
-    if (isNarFile(name)) found.set(name, { size: 0, lastUse: 0, narHash: undefined, paths: [] });
-  }
+  await inTurns(await listIfThere(files, layout.nars), (file) => {
+    if (!isNarFile(file)) return;
+    const known = index.nar(file) !== undefined;
+    found.set(file, { file, known, size: 0, lastUse: 0, narHash: undefined, paths: [] });
+  });
+  await inTurns(before.files, (file) => !found.has(file) && index.drop(file));
+  await inTurns(before.paths, (path) => !paths.has(path) && index.dropPath(path));
 
   let dangling = 0;
   let unreadable = 0;
   const buffers = new BufferPool();
-  await inParallel(paths, signal, async (path) => {
+  await inParallel(parallel, paths, signal, async (path) => {
     if (index.fileOf(path) !== undefined) return;
     const facts = await buffers.use((buffer) => readFacts(files, layout.narinfo(path), buffer));
     const nar = facts && found.get(facts.file);
-    if (nar === undefined) {
-      if (facts === undefined) unreadable += 1;
-      else dangling += 1;
-      return;
+    if (facts === undefined) unreadable += 1;
+    else if (nar === undefined) dangling += 1;
+    else {
+      nar.narHash = facts.narHash;
+      nar.paths.push(path);
     }
-    nar.narHash = facts?.narHash;
-    nar.paths.push(path);
   });
-  await inParallel(found, signal, async ([file, nar]) => {
+  const news: Found[] = [];
+  await inParallel(parallel, found.values(), signal, async (nar) => {
     try {
-      const { size, lastUse } = await files.stat(layout.nar(file));
+      const { size, lastUse, isFile } = await files.stat(layout.nar(nar.file));
+      if (!isFile) return;
       Object.assign(nar, { size, lastUse });
     } catch {
-      found.delete(file);
+      return;
     }
+    // A NAR may be named by a narinfo that could not be read: then it is not to be evicted as nobody's.
+    if (isNews(nar, index.nar(nar.file), unreadable === 0)) news.push(nar);
   });
 
-  dropWhatIsGone(index, before, found, new Set(paths));
-  // A NAR may be named by a narinfo that could not be read: it is not to be evicted as nobody's.
-  await addFound(index, found, new Set(before.map(({ file }) => file)), unreadable === 0, now);
+  await inTurns(oldestFirst(news), ({ known, paths, ...nar }) => {
+    index.put(nar);
+    for (const path of paths) index.put(nar, path);
+  });
+  for (const file of touchedMeanwhile()) index.touch(file, 0);
   return { dangling, unreadable };
+}
+
+function isNews(nar: Found, indexed: StoredNar | undefined, withNobodys: boolean): boolean {
+  if (indexed === undefined) return !nar.known && (withNobodys || nar.paths.length > 0);
+  return nar.paths.length > 0 || indexed.size !== nar.size || indexed.lastUse + 1 < nar.lastUse;
 }
 
 /** What a scan needs of a narinfo; undefined when it cannot be read or is none. */
@@ -104,57 +127,26 @@ function parseNarHash(text: string): NarHash {
   return text.startsWith('sha256:') && isNarHash(digest) ? digest : narHashOf(parseHash(text));
 }
 
-function dropWhatIsGone(
-  index: NarIndex,
-  before: readonly StoredNar[],
-  nars: ReadonlyMap<NarFile, unknown>,
-  paths: ReadonlySet<HashPart>,
-): void {
-  for (const { file, paths: known } of before) {
-    if (!nars.has(file)) index.drop(file);
-    else for (const path of known) if (!paths.has(path) && index.fileOf(path) === file) index.dropPath(path);
+/** Exact to the second. A sort of 100,000 objects would block the event loop for 150 ms, one of numbers takes 10. */
+function* oldestFirst(nars: readonly Found[]): Generator<Found> {
+  const places = 2 ** 22;
+  const keys = new Float64Array(nars.length);
+  for (const [n, { lastUse }] of nars.entries()) keys[n] = Math.floor(lastUse / 1000) * places + n;
+  for (const key of keys.sort()) {
+    const nar = nars[key % places];
+    if (nar !== undefined) yield nar;
   }
 }
 
-/** Adds in the order of last use; what is used meanwhile ends up as most recently used all the same. */
-async function addFound(
-  index: NarIndex,
-  found: ReadonlyMap<NarFile, Found>,
-  knownBefore: ReadonlySet<NarFile>,
-  withNobodys: boolean,
-  began: number,
-): Promise<void> {
-  const inOrder = [...found].sort(([, a], [, b]) => a.lastUse - b.lastUse);
-  let puts = 0;
-  for (const [file, { paths, ...nar }] of inOrder) {
-    const known = index.nar(file);
-    const isNews =
-      known === undefined
-        ? !knownBefore.has(file) && (withNobodys || paths.length > 0)
-        : known.size !== nar.size || known.lastUse + 1 < nar.lastUse || paths.length > 0;
-    if (!isNews) continue;
-    index.put({ file, ...nar });
-    for (const path of paths) index.put({ file, ...nar }, path);
-    puts += 1;
-    if (puts % putsAtOnce === 0) await yieldToLoop();
+/** Does the work for each, and gives way to others as soon as its turn is over. */
+async function inTurns<T>(items: Iterable<T>, work: (item: T) => unknown): Promise<void> {
+  let end = performance.now() + turn;
+  for (const item of items) {
+    work(item);
+    if (performance.now() < end) continue;
+    await yieldToLoop();
+    end = performance.now() + turn;
   }
-  const usedSince = [...index.leastRecent()].filter(({ lastUse }) => lastUse >= began);
-  for (const { file, lastUse } of usedSince.sort((a, b) => a.lastUse - b.lastUse)) index.touch(file, lastUse);
-}
-
-async function inParallel<T>(
-  items: Iterable<T>,
-  signal: AbortSignal,
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  const queue = items[Symbol.iterator]();
-  const worker = async () => {
-    for (let next = queue.next(); !next.done; next = queue.next()) {
-      signal.throwIfAborted();
-      await work(next.value);
-    }
-  };
-  await Promise.all(Array.from({ length: parallel }, worker));
 }
 
 /** Buffers for as many narinfos as are read at a time. */

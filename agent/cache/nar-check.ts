@@ -1,0 +1,69 @@
+import { createHash } from 'node:crypto';
+import { isDecodable } from '../nix/compression.ts';
+import { decode } from '../nix/decode.ts';
+import { FormatError } from '../nix/error.ts';
+import { type Hash, sameHash } from '../nix/hash.ts';
+import type { Narinfo } from '../nix/narinfo.ts';
+
+/** What a check of a NAR file against its narinfo found. `undecodable`: as far as can be told, for the compression is one that narrowcast cannot undo. */
+export type NarCheck = 'right' | 'undecodable' | { readonly wrong: string };
+
+/**
+ * Reads a whole NAR file and compares it with FileHash and FileSize, where the narinfo has them, and NarHash and NarSize. Never
+ * decodes more than NarSize. The bytes' own errors come through.
+ */
+export async function checkNar(narinfo: Narinfo, bytes: AsyncIterable<Uint8Array>): Promise<NarCheck> {
+  const file = new Digest();
+  if (!isDecodable(narinfo.compression)) {
+    for await (const chunk of bytes) file.add(chunk);
+    return fileFault(narinfo, file) ?? 'undecodable';
+  }
+  const nar = new Digest();
+  try {
+    for await (const chunk of decode(narinfo.compression, file.through(bytes))) {
+      nar.add(chunk);
+      if (nar.size > narinfo.narSize) return { wrong: `its NAR is longer than ${narinfo.narSize} bytes` };
+    }
+  } catch (error) {
+    if (error instanceof FormatError) return { wrong: error.message };
+    throw error;
+  }
+  if (nar.size !== narinfo.narSize) return { wrong: `its NAR has ${nar.size} of ${narinfo.narSize} bytes` };
+  if (!sameHash(nar.hash(), narinfo.narHash)) return { wrong: 'its NAR has another NarHash' };
+  return fileFault(narinfo, file) ?? 'right';
+}
+
+function fileFault({ fileHash, fileSize }: Narinfo, file: Digest): { wrong: string } | undefined {
+  if (fileSize !== undefined && file.size !== fileSize)
+    return { wrong: `its file has ${file.size} bytes instead of ${fileSize}` };
+  if (fileHash !== undefined && !sameHash(file.hash(), fileHash))
+    return { wrong: 'its file has another FileHash' };
+  return undefined;
+}
+
+/** Length and sha256 of what goes by. */
+class Digest {
+  readonly #hash = createHash('sha256');
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  add(chunk: Uint8Array): void {
+    this.#hash.update(chunk);
+    this.#size += chunk.length;
+  }
+
+  async *through(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const chunk of bytes) {
+      this.add(chunk);
+      yield chunk;
+    }
+  }
+
+  /** To be called once, at the end. */
+  hash(): Hash {
+    return { algorithm: 'sha256', digest: this.#hash.digest() };
+  }
+}
