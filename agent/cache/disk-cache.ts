@@ -18,6 +18,7 @@ import { PinnedClosure } from './pinned-closure.ts';
 import { Pins } from './pins.ts';
 import { Quarantine } from './quarantine.ts';
 import { Reading } from './reading.ts';
+import { Recompression } from './recompression.ts';
 import { Removal, type Removed } from './removal.ts';
 import { scan } from './scan.ts';
 import { Space } from './space.ts';
@@ -34,6 +35,8 @@ export interface DiskCacheConfig {
   readonly maxAge: number;
   /** What stays free on the file system. */
   readonly minFree: number;
+  /** `zstd` stores what came as xz anew, so that it is read faster; `keep`, the default, leaves it as it came. */
+  readonly compression?: 'keep' | 'zstd';
 }
 
 /** What the cache uses of the world; the machine's own by default. */
@@ -79,6 +82,7 @@ export class DiskCache implements NarCache {
   readonly #space: Space;
   readonly #partials: PartialStore;
   readonly #quarantine: Quarantine;
+  readonly #recompression: Recompression | undefined;
   readonly #upkeep: Upkeep;
   #quarantined = 0;
 
@@ -142,7 +146,10 @@ export class DiskCache implements NarCache {
         disk,
         largest: () => space.largest,
         take,
-        publish: (narinfo, file, from) => storing.publish(narinfo, file, from),
+        publish: async (narinfo, file, from) => {
+          await storing.publish(narinfo, file, from);
+          this.#recompression?.add(narinfo.storePath.hashPart);
+        },
       },
       half,
       wall,
@@ -156,6 +163,7 @@ export class DiskCache implements NarCache {
     this.#space = space;
     this.#partials = partials;
     this.#quarantine = quarantine;
+    this.#recompression = config.compression === 'zstd' ? new Recompression(this) : undefined;
     this.#upkeep = new Upkeep({
       clock,
       wall,
@@ -176,13 +184,15 @@ export class DiskCache implements NarCache {
   /** Stops all background work and lets other processes use the directory. Partial files must have been given up. */
   async close(): Promise<void> {
     await this.#disk.close();
+    await this.#recompression?.stop();
     await this.#upkeep.stop();
     this.#directory.close();
   }
 
-  /** Resolves when the background work of now (the scan, eviction by age) is done. */
-  settled(): Promise<void> {
-    return this.#upkeep.settled();
+  /** Resolves when the background work of now (the scan, eviction by age, recompression) is done. */
+  async settled(): Promise<void> {
+    await this.#upkeep.settled();
+    await this.#recompression?.settled();
   }
 
   stats(): DiskCacheStats {

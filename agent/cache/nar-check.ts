@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import { isDecodable } from '../nix/compression.ts';
 import { decode } from '../nix/decode.ts';
 import { FormatError } from '../nix/error.ts';
-import { type Hash, sameHash } from '../nix/hash.ts';
+import { sameHash } from '../nix/hash.ts';
 import type { Narinfo } from '../nix/narinfo.ts';
+import { Digest } from './digest.ts';
 
 /** What a check of a NAR file against its narinfo found. `undecodable`: as far as can be told, for the compression is one that narrowcast cannot undo. */
 export type NarCheck = 'right' | 'undecodable' | { readonly wrong: string };
@@ -39,31 +39,4 @@ function fileFault({ fileHash, fileSize }: Narinfo, file: Digest): { wrong: stri
   if (fileHash !== undefined && !sameHash(file.hash(), fileHash))
     return { wrong: 'its file has another FileHash' };
   return undefined;
-}
-
-/** Length and sha256 of what goes by. */
-class Digest {
-  readonly #hash = createHash('sha256');
-  #size = 0;
-
-  get size(): number {
-    return this.#size;
-  }
-
-  add(chunk: Uint8Array): void {
-    this.#hash.update(chunk);
-    this.#size += chunk.length;
-  }
-
-  async *through(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-    for await (const chunk of bytes) {
-      this.add(chunk);
-      yield chunk;
-    }
-  }
-
-  /** To be called once, at the end. */
-  hash(): Hash {
-    return { algorithm: 'sha256', digest: this.#hash.digest() };
-  }
 }

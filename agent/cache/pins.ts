@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { quote } from '../nix/error.ts';
 import { parseStorePath } from '../nix/store-path.ts';
-import { CacheError, isAbsent } from './error.ts';
+import { CacheError, isAbsent, systemCode } from './error.ts';
 import { type Files, realFiles } from './files.ts';
 import { GroupedSync } from './grouped-sync.ts';
 import { Layout } from './layout.ts';
@@ -38,8 +38,7 @@ export class Pins {
     const names = await listIfThere(this.#files, this.#layout.pins);
     const pins: Pin[] = [];
     for (const name of names.filter(isPinName).sort()) {
-      const bytes = await readSmall(this.#files, join(this.#layout.pins, name), Buffer.alloc(longestPath));
-      const path = bytes?.toString().trim();
+      const path = await this.#read(name);
       if (path !== undefined && this.#isStorePath(path)) pins.push({ name, path });
     }
     return pins;
@@ -71,6 +70,16 @@ export class Pins {
     }
     await this.#sync.directory(this.#layout.pins);
     return true;
+  }
+
+  async #read(name: string): Promise<string | undefined> {
+    try {
+      const bytes = await readSmall(this.#files, join(this.#layout.pins, name), Buffer.alloc(longestPath));
+      return bytes?.toString().trim();
+    } catch (error) {
+      if (systemCode(error) === 'EISDIR') return undefined;
+      throw error;
+    }
   }
 
   #isStorePath(path: string): boolean {

@@ -7,7 +7,7 @@ import { FakeTime } from './support/fake-time.ts';
 import { type Call, changes, FaultyFiles } from './support/faulty-files.ts';
 import { danglingNarinfos } from './support/invariants.ts';
 import { collected, fetched, type Sample, sample, store, twinOf } from './support/sample.ts';
-import { openCache, temporaryDirectory } from './support/temporary.ts';
+import { fastDirectory, openCache, temporaryDirectory } from './support/temporary.ts';
 
 /** All that writes: a new NAR, one begun anew, one resumed, one adopted, one replaced, one set aside, some evicted. */
 async function everyKindOfWrite(cache: DiskCache, samples: readonly Sample[]): Promise<void> {
@@ -40,7 +40,7 @@ const samples = [sample(), sample(), sample(), sample()];
 async function countChanges(): Promise<Call[]> {
   const files = new FaultyFiles();
   const calls: Call[] = [];
-  const cache = await openCache({ dir: await temporaryDirectory() }, { files });
+  const cache = await openCache({ dir: await temporaryDirectory(fastDirectory) }, { files });
   files.verdict = (call) => {
     if (changes(call)) calls.push(call);
     return undefined;
@@ -55,7 +55,7 @@ test.for(['ENOSPC', 'EROFS', 'EIO'])(
     const calls = await countChanges();
     expect(calls.length).toBeGreaterThan(50);
     for (const nth of calls.keys()) {
-      const dir = await temporaryDirectory();
+      const dir = await temporaryDirectory(fastDirectory);
       const time = new FakeTime();
       const files = new FaultyFiles();
       const cache = await openCache({ dir }, { files, clock: time, wall: time.wall });
@@ -87,7 +87,7 @@ test.for(['ENOSPC', 'EROFS', 'EIO'])(
 test.for(['ENOSPC', 'EIO'])('%s at any one write: the cache goes on with the next', async (code) => {
   const calls = await countChanges();
   for (const nth of calls.keys()) {
-    const dir = await temporaryDirectory();
+    const dir = await temporaryDirectory(fastDirectory);
     const time = new FakeTime();
     const files = new FaultyFiles();
     const cache = await openCache({ dir }, { files, clock: time, wall: time.wall });

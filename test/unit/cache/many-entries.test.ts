@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, linkSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { linkSync, mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -11,6 +9,7 @@ import { toBase32 } from '../../../agent/nix/base32.ts';
 import { type HashPart, isHashPart } from '../../../agent/nix/store-path.ts';
 import { FakeTime } from './support/fake-time.ts';
 import { storeDir } from './support/sample.ts';
+import { fastDirectory, temporaryDirectory } from './support/temporary.ts';
 
 const entries = 100_000;
 const unused = 10_000;
@@ -18,8 +17,7 @@ const year = 365 * 86_400_000;
 
 /** Many entries of one byte each, in memory where there is a place for it; the first ones were last used in 2001. */
 async function manyEntries(): Promise<{ dir: string; newest: HashPart }> {
-  const dir = await mkdtemp(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'narrowcast-many-'));
-  onTestFinished(() => rm(dir, { recursive: true, force: true }));
+  const dir = await temporaryDirectory(fastDirectory);
   mkdirSync(join(dir, 'nar'));
   const [old, young] = ['old', 'young'].map((name) => join(dir, name)) as [string, string];
   for (const path of [old, young]) writeFileSync(path, 'x');

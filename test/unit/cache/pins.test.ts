@@ -44,8 +44,7 @@ test('what else lies among the pins is passed over', async () => {
   await writeFile(join(dir, 'pins', 'nonsense'), 'not a path');
   await writeFile(join(dir, 'pins', 'long'), one.repeat(100));
   await writeFile(join(dir, 'pins', '.good.123'), two);
+  await mkdir(join(dir, 'pins', 'directory'));
   await writeFile(join(dir, 'pins', 'by-hand'), two);
   expect((await pins.list()).map(({ name }) => name)).toEqual(['by-hand', 'good']);
-  await mkdir(join(dir, 'pins', 'directory'));
-  await expect(pins.list()).rejects.toMatchObject({ code: 'EISDIR' });
 });

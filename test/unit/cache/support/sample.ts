@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
@@ -23,7 +24,7 @@ export interface Sample {
 export interface SampleOptions {
   readonly contents?: Buffer;
   readonly name?: string;
-  readonly compression?: 'none' | 'gzip' | 'zstd';
+  readonly compression?: 'none' | 'gzip' | 'zstd' | 'xz';
   readonly references?: readonly Sample[];
 }
 
@@ -87,7 +88,7 @@ export function pathsOf(dir: string, { narinfo, fileHash, meta }: Sample): { nar
   };
 }
 
-const extensions: Readonly<Record<string, string>> = { gzip: '.gz', zstd: '.zst' };
+const extensions: Readonly<Record<string, string>> = { gzip: '.gz', zstd: '.zst', xz: '.xz' };
 
 /** What the cache serves for a sample's path, from narinfo to last byte; undefined when it has it not. */
 export async function fetched(cache: NarCache, { narinfo }: Sample): Promise<Buffer | undefined> {
@@ -111,7 +112,12 @@ export function sha256(bytes: Uint8Array): Hash {
   return { algorithm: 'sha256', digest: new Uint8Array(createHash('sha256').update(bytes).digest()) };
 }
 
-const compressors = { none: (bytes: Buffer) => bytes, gzip: gzipSync, zstd: zstdCompressSync };
+const compressors = {
+  none: (bytes: Buffer) => bytes,
+  gzip: gzipSync,
+  zstd: zstdCompressSync,
+  xz: (bytes: Buffer) => execFileSync('xz', ['-c'], { input: bytes }),
+};
 
 /** The NAR of a regular file (Nix 2.8, src/libutil/archive.cc). */
 function narOf(contents: Buffer): Buffer {

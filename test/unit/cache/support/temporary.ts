@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,9 +10,12 @@ import {
 } from '../../../../agent/cache/disk-cache.ts';
 import { storeDir } from './sample.ts';
 
+/** In memory, where there is a place for it: for tests that would spend their time waiting for a disk to sync. */
+export const fastDirectory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
+
 /** A new directory, removed after the test. */
-export async function temporaryDirectory(): Promise<string> {
-  const path = await realpath(await mkdtemp(join(tmpdir(), 'narrowcast-cache-')));
+export async function temporaryDirectory(parent: string = tmpdir()): Promise<string> {
+  const path = await realpath(await mkdtemp(join(parent, 'narrowcast-cache-')));
   onTestFinished(() => rm(path, { recursive: true, force: true }));
   return path;
 }
