@@ -55,6 +55,14 @@ function commandLine(options: readonly Option[]): Command {
       await fetch(paths, wishes, sources());
     });
   program
+    .command('scrub')
+    .description('verify everything in the cache directory')
+    .option('--repair', 'set aside what is wrong, remove what is of no use; not while an agent runs')
+    .action(async (wishes: { repair?: true }) => {
+      const { scrub } = await import('./commands/scrub.ts');
+      await scrub(wishes, sources());
+    });
+  program
     .command('pin')
     .description('keep a store path, and everything that it refers to, in the cache')
     .argument('<NAME>', 'what to call it')
