@@ -1,4 +1,4 @@
-/** `node test/e2e/client-table.ts` measures the table anew and writes docs/nix-through-relay.md. */
+/** `node test/e2e/client-table.ts [FILE]` measures the table anew and writes docs/nix-through-relay.md, or FILE. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { measureTable, printTable } from './harness/client-table.ts';
@@ -10,7 +10,7 @@ const version = (await store.mustRun(['nix-build', '--version'])).stdout.match(/
 
 const document = `# Real Nix and a misbehaving upstream, without and with narrowcast
 
-Measured by \`node test/e2e/client-table.ts\` with Nix ${version}; \`test/e2e/client-table.test.ts\` measures it again and holds it to these outcomes.
+Measured by \`node test/e2e/client-table.ts\` with Nix ${version} (another with \`NARROWCAST_NIX_BIN=DIR\`); \`test/e2e/client-table.test.ts\` measures it again and holds it to these outcomes.
 
 Each cell is one \`nix-build\` with \`fallback = false\` in a fresh store. It needs a path (\`small-b\`, 3 MB) that the upstream has
 and that could also be built from source. *substituted*: taken from the upstream. *built*: Nix went on and built it. **fails**: the
@@ -25,5 +25,5 @@ byte, stands in \`test/e2e/harness/faults.ts\`.
 
 ${table}`;
 
-await writeFile(join(import.meta.dirname, '../../docs/nix-through-relay.md'), document);
+await writeFile(process.argv[2] ?? join(import.meta.dirname, '../../docs/nix-through-relay.md'), document);
 process.stdout.write(table);
