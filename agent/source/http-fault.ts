@@ -30,11 +30,19 @@ export function httpFault(error: unknown, what: string, signal: AbortSignal): un
   const tls =
     code.startsWith('ERR_TLS') ||
     code.startsWith('ERR_SSL') ||
+    code === 'EPROTO' ||
     code.includes('CERT') ||
     code.includes('SIGNATURE');
   const fault = unreachable.has(code) || tls ? 'unreachable' : 'broken';
   const verb = fault === 'unreachable' ? 'cannot be reached' : 'was cut off';
   return new SourceError(fault, `${what} ${verb}: ${code || String(error)}`, { cause: error });
+}
+
+/** The same for a request to another host, to which the source redirected: that it is away says nothing of the source itself. */
+export function elsewhereFault(error: unknown, what: string, signal: AbortSignal): unknown {
+  const fault = httpFault(error, what, signal);
+  if (!(fault instanceof SourceError) || fault.fault !== 'unreachable') return fault;
+  return new SourceError('broken', fault.message, { cause: fault.cause });
 }
 
 /** What a status other than 200 and 206 means; undefined for 'not here'. */

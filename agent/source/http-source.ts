@@ -1,20 +1,24 @@
 import { isIP } from 'node:net';
-import { Agent, type Dispatcher } from 'undici';
+import type { Agent, Dispatcher } from 'undici';
 import { type CacheInfo, parseCacheInfo } from '../nix/cache-info.ts';
-import { type ContentEncoding, decodeContent } from '../nix/decode.ts';
+import { decodeContent } from '../nix/decode.ts';
 import { FormatError } from '../nix/error.ts';
 import { maxNarinfoBytes, type Narinfo, parseNarinfo } from '../nix/narinfo.ts';
 import type { HashPart } from '../nix/store-path.ts';
 import { type Clock, systemClock } from '../telemetry/clock.ts';
+import { safeUrl } from '../telemetry/log.ts';
 import { isLoopbackHost, isPublicAddress, unbracketed } from './address.ts';
+import { Connections } from './connections.ts';
 import { SourceError } from './error.ts';
-import { httpFault, statusError } from './http-fault.ts';
+import { counted, discard, encodingOf, extentOf, header } from './http-body.ts';
+import { elsewhereFault, httpFault, statusError } from './http-fault.ts';
 import type { Netrc } from './netrc.ts';
-import { Resolver } from './resolver.ts';
+import { type Addresses, asLookup, Resolver } from './resolver.ts';
 import { Silence } from './silence.ts';
 import type { Reach, Source, SourceBody } from './source.ts';
 
 export interface HttpSourceOptions {
+  /** Anything but scheme, host, port and path is left out. */
   readonly url: URL;
   readonly reach: Reach;
   readonly configured: boolean;
@@ -26,8 +30,9 @@ export interface HttpSourceOptions {
   readonly lookupTimeout: number;
   /** Longest silence in a NAR's body, in ms. */
   readonly stalledTimeout: number;
-  /** `Via` and `User-Agent` by which agents recognise themselves and each other (I10). */
-  readonly identity: Readonly<Record<string, string>>;
+  /** `via` and `user-agent` headers by which agents recognise themselves and each other (I10). */
+  readonly identity: Readonly<Record<'via' | 'user-agent', string>>;
+  /** Asked for the source's own host only, and only when the operator named the source. */
   readonly netrc?: Netrc;
   readonly resolver?: Resolver;
   readonly clock?: Clock;
@@ -37,7 +42,7 @@ const maxRedirects = 3;
 const maxCacheInfoBytes = 4_096;
 const redirectStatus: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
-type Response = Dispatcher.ResponseData & { readonly url: URL };
+type Headers = Readonly<Record<string, string>>;
 
 /** A binary cache behind http or https: cache.nixos.org, a static directory behind nginx, harmonia, another agent. */
 export class HttpSource implements Source {
@@ -48,6 +53,7 @@ export class HttpSource implements Source {
   readonly priority: number | undefined;
   readonly #base: URL;
   readonly #options: HttpSourceOptions;
+  readonly #authorization: Headers;
   readonly #clock: Clock;
   readonly #resolver: Resolver;
   #connections: Connections;
@@ -55,21 +61,24 @@ export class HttpSource implements Source {
 
   constructor(options: HttpSourceOptions) {
     this.#options = options;
-    this.#base = new URL(options.url);
+    this.#base = new URL(safeUrl(options.url));
     if (!this.#base.pathname.endsWith('/')) this.#base.pathname += '/';
     this.id = this.#base.href.replace(/\/$/, '');
     this.reach = options.reach;
     this.configured = options.configured;
     this.onThisMachine = isLoopbackHost(this.#base.hostname);
     this.priority = options.priority;
+    this.#authorization = options.configured
+      ? authorizationFor(unbracketed(this.#base.hostname), options.netrc)
+      : {};
     this.#clock = options.clock ?? systemClock;
     this.#resolver = options.resolver ?? new Resolver();
     this.#connections = this.#connect();
   }
 
-  async narinfo(hashPart: HashPart, signal: AbortSignal): Promise<Narinfo | undefined> {
+  async narinfo(hashPart: HashPart, signal: AbortSignal, via?: string): Promise<Narinfo | undefined> {
     const file = `${hashPart}.narinfo`;
-    const text = await this.#small(file, maxNarinfoBytes, signal);
+    const text = await this.#small(file, maxNarinfoBytes, signal, via);
     if (text === undefined) return undefined;
     const narinfo = readable(() => parseNarinfo(text, this.#options.storeDir), `${this.id}/${file}`);
     if (narinfo.storePath.hashPart === hashPart) return narinfo;
@@ -107,21 +116,23 @@ export class HttpSource implements Source {
   }
 
   /** A small text file, whole; undefined when the source says that it has none. */
-  async #small(path: string, maxBytes: number, signal: AbortSignal): Promise<string | undefined> {
-    const { lookupTimeout } = this.#options;
+  async #small(
+    path: string,
+    maxBytes: number,
+    signal: AbortSignal,
+    via?: string,
+  ): Promise<string | undefined> {
+    const { lookupTimeout, identity } = this.#options;
     const silence = this.#silence(path, lookupTimeout, {
       elsewhere: () => this.#lastHeard,
       total: 2 * lookupTimeout,
     });
+    const either = AbortSignal.any([signal, silence.signal]);
+    const headers: Headers = via === undefined ? {} : { via: `${via}, ${identity.via}` };
     try {
-      const response = await this.#get(
-        this.#connections.lookups,
-        path,
-        {},
-        AbortSignal.any([signal, silence.signal]),
-      );
+      const response = await this.#get(this.#connections.lookups, path, headers, either);
       if (response.statusCode !== 200) {
-        await discard(response);
+        await discard(response, either);
         const error = statusError(this.id, path, response);
         if (error) throw error;
         return undefined;
@@ -136,6 +147,7 @@ export class HttpSource implements Source {
       }
       return Buffer.concat(chunks).toString('utf8');
     } catch (error) {
+      silence.abort(error);
       throw httpFault(error, `${this.id}/${path}`, signal);
     } finally {
       silence.stop();
@@ -143,84 +155,84 @@ export class HttpSource implements Source {
   }
 
   async #open(path: string, offset: number, signal: AbortSignal): Promise<SourceBody | undefined> {
-    const silence = this.#silence(path, this.#options.stalledTimeout);
     const what = `${this.id}/${path}`;
+    const silence = this.#silence(path, this.#options.stalledTimeout);
+    const either = AbortSignal.any([signal, silence.signal]);
+    const headers: Headers = offset > 0 ? { range: `bytes=${offset}-` } : {};
     try {
-      const headers: Record<string, string> = offset > 0 ? { range: `bytes=${offset}-` } : {};
-      const response = await this.#get(
-        this.#connections.transfers,
-        path,
-        headers,
-        AbortSignal.any([signal, silence.signal]),
-      );
-      const extent =
-        response.statusCode === 200 || response.statusCode === 206
-          ? extentOf(response, offset, what)
-          : undefined;
-      if (extent === undefined) {
-        silence.stop();
-        await discard(response);
-        const error = statusError(this.id, path, response);
-        if (error) throw error;
-        return undefined;
+      const response = await this.#get(this.#connections.transfers, path, headers, either);
+      if (response.statusCode === 200 || response.statusCode === 206) {
+        const extent = extentOf(response, offset, what);
+        const decoded = decodeContent(encodingOf(response), this.#heard(response, silence));
+        const chunks = guarded(counted(decoded, extent, what), what, signal, silence);
+        return { ...extent, type: header(response, 'content-type'), chunks };
       }
-      const heard = this.#heard(response, silence);
-      return {
-        ...extent,
-        type: header(response, 'content-type'),
-        chunks: guarded(decodeContent(encodingOf(response), heard), what, signal, silence),
-      };
-    } catch (error) {
+      await discard(response, either);
+      const error = statusError(this.id, path, response);
+      if (error) throw error;
       silence.stop();
+      return undefined;
+    } catch (error) {
+      silence.abort(error);
       throw httpFault(error, what, signal);
     }
   }
 
-  /** One GET with up to three redirects: within the same host for anything, to other hosts for NARs only. */
+  /** One GET with up to three redirects: within the same host for anything, from upstreams to other hosts for NARs. */
   async #get(
     pool: Agent,
     path: string,
-    headers: Record<string, string>,
+    headers: Headers,
     signal: AbortSignal,
-  ): Promise<Response> {
+  ): Promise<Dispatcher.ResponseData> {
+    const mayLeave = pool === this.#connections.transfers && this.reach === 'upstream';
     let url = new URL(path, this.#base);
     for (let redirects = 0; ; redirects++) {
-      const response = await pool.request({
+      const isOwnHost = url.hostname === this.#base.hostname;
+      const request = {
         origin: url.origin,
         path: url.pathname + url.search,
         method: 'GET',
         headers: {
           ...this.#options.identity,
           'accept-encoding': 'identity',
-          ...this.#authorization(url),
+          ...(isOwnHost && this.#authorization),
           ...headers,
         },
         signal,
         headersTimeout: 0,
         bodyTimeout: 0,
-      });
+      };
+      const response = isOwnHost
+        ? await pool.request(request)
+        : await this.#connections.elsewhere.request(request).catch((error: unknown) => {
+            throw elsewhereFault(error, `${this.id}, redirecting to ${url.host},`, signal);
+          });
       this.#lastHeard = this.#clock.now();
-      if (!redirectStatus.has(response.statusCode)) return Object.assign(response, { url });
-      await discard(response);
-      url = await this.#redirected(url, header(response, 'location'), pool, redirects);
-      if (url.hostname !== this.#base.hostname) pool = this.#connections.elsewhere;
+      if (!redirectStatus.has(response.statusCode)) return response;
+      await discard(response, signal);
+      if (redirects >= maxRedirects) throw this.#misled(url, 'once more, after three other redirects');
+      url = await this.#redirected(url, header(response, 'location'), mayLeave);
     }
   }
 
-  async #redirected(from: URL, location: string | undefined, pool: Agent, redirects: number): Promise<URL> {
+  async #redirected(from: URL, location: string | undefined, mayLeave: boolean): Promise<URL> {
     const to = location === undefined ? null : URL.parse(location, from.href);
-    const say = (why: string) =>
-      new SourceError('captive', `${this.id} redirects ${from.pathname} to ${to?.host ?? 'nowhere'}, ${why}`);
     if (to === null || (to.protocol !== 'http:' && to.protocol !== 'https:'))
-      throw say('which is no web address');
-    if (redirects >= maxRedirects) throw say('after too many other redirects');
-    if (from.protocol === 'https:' && to.protocol === 'http:') throw say('giving up encryption');
+      throw this.#misled(from, 'to what is no web address');
+    if (from.protocol === 'https:' && to.protocol === 'http:')
+      throw this.#misled(from, `to ${to.host}, giving up encryption`);
     if (to.hostname === this.#base.hostname) return to;
-    if (pool === this.#connections.lookups) throw say('another host: is this network waiting for a login?');
-    if (isPublicAddress(unbracketed(to.hostname))) return to;
-    const literal = isIP(unbracketed(to.hostname)) !== 0 || isLoopbackHost(to.hostname);
-    if (literal && (await this.#isPublic())) throw say('a private address');
+    if (!mayLeave)
+      throw this.#misled(from, `to another host, ${to.host}: is this network waiting for a login?`);
+    const address = unbracketed(to.hostname);
+    if (isIP(address) !== 0 && !isPublicAddress(address) && (await this.#isPublic()))
+      throw this.#misled(from, `to a private address, ${to.host}`);
     return to;
+  }
+
+  #misled(from: URL, where: string): SourceError {
+    return new SourceError('captive', `${this.id} redirects ${from.pathname} ${where}`);
   }
 
   /** Whether this source itself is on the internet, so that it may not send us to addresses on the LAN or this machine. */
@@ -231,10 +243,13 @@ export class HttpSource implements Source {
     return (await this.#resolver.addresses(host)).some(({ address }) => isPublicAddress(address));
   }
 
-  #authorization(url: URL): Record<string, string> {
-    const found = this.#options.netrc?.(unbracketed(url.hostname));
-    if (found === undefined) return {};
-    return { authorization: `Basic ${Buffer.from(`${found.login}:${found.password}`).toString('base64')}` };
+  /** The addresses of a host that a redirect leads to. */
+  async #addressesElsewhere(host: string): Promise<Addresses> {
+    const all = await this.#resolver.addresses(host);
+    if (!(await this.#isPublic())) return all;
+    const open = all.filter(({ address }) => isPublicAddress(address));
+    if (open.length > 0) return open;
+    throw new SourceError('captive', `${this.id} redirects to ${host}, which is at a private address`);
   }
 
   #silence(path: string, limit: number, more: { elsewhere?: () => number; total?: number } = {}): Silence {
@@ -242,7 +257,7 @@ export class HttpSource implements Source {
     return new Silence(this.#clock, { limit, error, ...more });
   }
 
-  async *#heard(response: Response, silence: Silence): AsyncGenerator<Uint8Array> {
+  async *#heard(response: Dispatcher.ResponseData, silence: Silence): AsyncGenerator<Uint8Array> {
     for await (const chunk of response.body) {
       this.#lastHeard = this.#clock.now();
       silence.pause();
@@ -252,45 +267,18 @@ export class HttpSource implements Source {
   }
 
   #connect(): Connections {
-    const { connectTimeout } = this.#options;
-    const options = { allowH2: false, keepAliveTimeout: 30_000, maxHeaderSize: 16_384 };
-    const lookup = this.#resolver.lookup;
-    const publicOnly: typeof lookup = (host, how, done) => {
-      lookup(host, { ...how, all: true }, async (error, addresses) => {
-        const all = Array.isArray(addresses) ? addresses : [];
-        const barred =
-          !error &&
-          (await this.#isPublic().catch(() => true)) &&
-          !all.every(({ address }) => isPublicAddress(address));
-        if (barred)
-          done(Object.assign(new Error(`${host} is at a private address`), { code: 'ECONNREFUSED' }), '', 0);
-        else lookup(host, how, done);
-      });
-    };
-    return new Connections(
-      new Agent({ ...options, connections: 32, connect: { timeout: connectTimeout, lookup } }),
-      new Agent({ ...options, connections: 32, connect: { timeout: connectTimeout, lookup } }),
-      new Agent({ ...options, connections: 32, connect: { timeout: connectTimeout, lookup: publicOnly } }),
-    );
+    return new Connections({
+      connectTimeout: this.#options.connectTimeout,
+      lookup: asLookup((host) => this.#resolver.addresses(host)),
+      lookupElsewhere: asLookup((host) => this.#addressesElsewhere(host)),
+    });
   }
 }
 
-/** NARs have connections of their own, so that a lookup never queues behind them. */
-class Connections {
-  readonly lookups: Agent;
-  readonly transfers: Agent;
-  /** To the hosts that redirects lead to. */
-  readonly elsewhere: Agent;
-
-  constructor(lookups: Agent, transfers: Agent, elsewhere: Agent) {
-    this.lookups = lookups;
-    this.transfers = transfers;
-    this.elsewhere = elsewhere;
-  }
-
-  async destroy(): Promise<void> {
-    await Promise.all([this.lookups.destroy(), this.transfers.destroy(), this.elsewhere.destroy()]);
-  }
+function authorizationFor(host: string, netrc: Netrc | undefined): Headers {
+  const found = netrc?.(host);
+  if (found === undefined) return {};
+  return { authorization: `Basic ${Buffer.from(`${found.login}:${found.password}`).toString('base64')}` };
 }
 
 async function* guarded(
@@ -306,41 +294,6 @@ async function* guarded(
   } finally {
     silence.stop();
   }
-}
-
-/** Where the body of a 200 or 206 begins in the file, and how large the file is. */
-function extentOf(
-  response: Response,
-  offset: number,
-  what: string,
-): { offset: number; size: number | undefined } {
-  const encoded = encodingOf(response) !== 'identity';
-  if (response.statusCode === 200) {
-    const length = header(response, 'content-length');
-    return { offset: 0, size: length === undefined || encoded ? undefined : Number(length) };
-  }
-  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(header(response, 'content-range') ?? '');
-  if (range === null || Number(range[1]) !== offset || encoded) {
-    throw new SourceError(
-      'wrong',
-      `${what} was asked for from byte ${offset} on and answered with another range`,
-    );
-  }
-  return { offset, size: range[2] === '*' ? undefined : Number(range[2]) };
-}
-
-function encodingOf(response: Response): ContentEncoding {
-  return (header(response, 'content-encoding') ?? 'identity').trim().toLowerCase();
-}
-
-function header(response: Dispatcher.ResponseData, name: string): string | undefined {
-  const value = response.headers[name];
-  return Array.isArray(value) ? value[0] : value;
-}
-
-/** Frees the connection of a response whose body nobody wants, however long it is. */
-async function discard(response: Dispatcher.ResponseData): Promise<void> {
-  await response.body.dump({ limit: 65_536 }).catch(() => {});
 }
 
 function readable<T>(parse: () => T, what: string): T {

@@ -27,8 +27,8 @@ export function parseNetrc(text: string): Netrc {
       else if (key === 'password') password = words[i++] ?? '';
       else if (key === 'account') i++;
     }
-    if (host === undefined) fallback ??= { login, password };
-    else if (!machines.has(host)) machines.set(host, { login, password });
+    if (word === 'default') fallback ??= { login, password };
+    else if (host !== undefined && !machines.has(host)) machines.set(host, { login, password });
   }
   return (host) => machines.get(host) ?? fallback;
 }

@@ -3,12 +3,14 @@ import type { LookupFunction } from 'node:net';
 import { LRUCache } from 'lru-cache';
 import { type Clock, systemClock } from '../telemetry/clock.ts';
 
-type Addresses = readonly dns.LookupAddress[];
-type Resolve = (host: string) => Promise<dns.LookupAddress[]>;
+export type Addresses = readonly dns.LookupAddress[];
+type Resolve = (host: string) => Promise<Addresses>;
 
 const freshFor = 60_000;
 const impatience = 1_000;
 const maxConcurrent = 2;
+/** Queries of this network and of those that were left, together: what they may take of the thread pool. */
+const maxInAll = 6;
 
 /**
  * Name resolution that a dead or captive network cannot use to hold up the agent. getaddrinfo runs on libuv's thread
@@ -18,8 +20,10 @@ const maxConcurrent = 2;
 export class Resolver {
   readonly #known = new LRUCache<string, { addresses: Addresses; at: number }>({ max: 256 });
   readonly #running = new Map<string, Promise<Addresses>>();
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting: ((network: number) => void)[] = [];
+  #network = 0;
   #active = 0;
+  #abandoned = 0;
   readonly #clock: Clock;
   readonly #resolve: Resolve;
 
@@ -30,22 +34,6 @@ export class Resolver {
     this.#clock = clock;
     this.#resolve = resolve;
   }
-
-  /** For the `lookup` option of net.connect and undici. */
-  readonly lookup: LookupFunction = (hostname, options, callback) => {
-    this.addresses(hostname).then(
-      (all) => {
-        const family = options.family === 'IPv4' ? 4 : options.family === 'IPv6' ? 6 : options.family || 0;
-        const fitting = family === 0 ? [...all] : all.filter((address) => address.family === family);
-        const first = fitting[0];
-        if (first === undefined)
-          callback(Object.assign(new Error(`${hostname} has no such address`), { code: 'ENOTFOUND' }), '', 0);
-        else if (options.all) callback(null, fitting);
-        else callback(null, first.address, first.family);
-      },
-      (error: NodeJS.ErrnoException) => callback(error, '', 0),
-    );
-  };
 
   /** The addresses of a host; rejects with getaddrinfo's error when they are not known and cannot be had. */
   async addresses(host: string): Promise<Addresses> {
@@ -59,34 +47,70 @@ export class Resolver {
     });
   }
 
-  /** Forgets what belongs to a network that the machine has left. */
+  /** The machine has left the network: what was learnt there is forgotten, and queries that still hang there hold up no new ones. */
   forget(): void {
     this.#known.clear();
+    this.#running.clear();
+    this.#network++;
+    this.#abandoned += this.#active;
+    this.#active = 0;
+    this.#letIn();
   }
 
   #start(host: string): Promise<Addresses> {
-    const query = this.#turn()
-      .then(() => this.#resolve(host))
-      .then((addresses) => {
-        this.#known.set(host, { addresses, at: this.#clock.now() });
-        return addresses;
-      })
-      .finally(() => {
-        this.#running.delete(host);
-        const next = this.#waiting.shift();
-        if (next) next();
-        else this.#active--;
-      });
+    const query = this.#ask(host).finally(() => {
+      if (this.#running.get(host) === query) this.#running.delete(host);
+    });
     query.catch(() => {});
     this.#running.set(host, query);
     return query;
   }
 
-  #turn(): Promise<void> {
-    if (this.#active < maxConcurrent) {
-      this.#active++;
-      return Promise.resolve();
+  async #ask(host: string): Promise<Addresses> {
+    const network = await this.#turn();
+    try {
+      const addresses = await this.#resolve(host);
+      if (network === this.#network) this.#known.set(host, { addresses, at: this.#clock.now() });
+      return addresses;
+    } finally {
+      if (network === this.#network) this.#active--;
+      else this.#abandoned--;
+      this.#letIn();
     }
-    return new Promise((resolve) => this.#waiting.push(resolve));
   }
+
+  /** Resolves, when it is this query's turn, to the network that it is asked on. */
+  #turn(): Promise<number> {
+    const { promise, resolve } = Promise.withResolvers<number>();
+    this.#waiting.push(resolve);
+    this.#letIn();
+    return promise;
+  }
+
+  #letIn(): void {
+    while (this.#active < maxConcurrent && this.#active + this.#abandoned < maxInAll) {
+      const next = this.#waiting.shift();
+      if (next === undefined) return;
+      this.#active++;
+      next(this.#network);
+    }
+  }
+}
+
+/** Where addresses come from, in the shape that net.connect and undici want. */
+export function asLookup(addresses: (host: string) => Promise<Addresses>): LookupFunction {
+  return (hostname, options, callback) => {
+    addresses(hostname).then(
+      (all) => {
+        const family = options.family === 'IPv4' ? 4 : options.family === 'IPv6' ? 6 : options.family || 0;
+        const fitting = family === 0 ? [...all] : all.filter((address) => address.family === family);
+        const first = fitting[0];
+        if (first === undefined)
+          callback(Object.assign(new Error(`${hostname} has no such address`), { code: 'ENOTFOUND' }), '', 0);
+        else if (options.all) callback(null, fitting);
+        else callback(null, first.address, first.family);
+      },
+      (error: NodeJS.ErrnoException) => callback(error, '', 0),
+    );
+  };
 }

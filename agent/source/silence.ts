@@ -17,6 +17,7 @@ export interface SilenceOptions {
  */
 export class Silence {
   readonly signal: AbortSignal;
+  readonly #controller = new AbortController();
   readonly #clock: Clock;
   #lastHeard: number;
   #paused = false;
@@ -24,16 +25,15 @@ export class Silence {
 
   constructor(clock: Clock, options: SilenceOptions) {
     const { limit, error, elsewhere = () => 0, total = Number.POSITIVE_INFINITY } = options;
-    const controller = new AbortController();
     const started = clock.now();
-    this.signal = controller.signal;
+    this.signal = this.#controller.signal;
     this.#clock = clock;
     this.#lastHeard = started;
     const check = () => {
       if (this.#paused) this.#lastHeard = clock.now();
       const quietUntil = Math.max(this.#lastHeard, elsewhere()) + limit;
       const left = Math.min(quietUntil, started + total) - clock.now();
-      if (left <= 0) controller.abort(error());
+      if (left <= 0) this.#controller.abort(error());
       else this.#cancel = clock.after(Math.ceil(left), check);
     };
     this.#cancel = clock.after(Math.min(limit, total), check);
@@ -51,6 +51,12 @@ export class Silence {
   resume(): void {
     this.#paused = false;
     this.heard();
+  }
+
+  /** Whatever comes now is not wanted any more. */
+  abort(reason: unknown): void {
+    this.stop();
+    this.#controller.abort(reason);
   }
 
   stop(): void {

@@ -13,7 +13,7 @@ export interface SourceBody {
   readonly size: number | undefined;
   /** Media type as the source names it. */
   readonly type: string | undefined;
-  /** The bytes; ends early only by throwing a SourceError. Leaving the loop closes the connection. */
+  /** The bytes; ends before `size` only by throwing a SourceError. Leaving the loop frees what it holds. */
   readonly chunks: AsyncIterable<Uint8Array>;
 }
 
@@ -32,8 +32,11 @@ export interface Source {
   /** The operator's `?priority=N`; lower is asked first. */
   readonly priority: number | undefined;
 
-  /** The narinfo of a path, read but not verified; undefined when the source says that it has none. */
-  narinfo(hashPart: HashPart, signal: AbortSignal): Promise<Narinfo | undefined>;
+  /**
+   * The narinfo of a path, read but not verified; undefined when the source says that it has none. `via` is the `Via` header
+   * of the question that this one answers, if another agent asked it (I10).
+   */
+  narinfo(hashPart: HashPart, signal: AbortSignal, via?: string): Promise<Narinfo | undefined>;
   /** Opens a NAR by its narinfo's URL from byte `offset` on. A source without ranges begins at 0 (see SourceBody.offset). */
   openNar(url: string, offset: number, signal: AbortSignal): Promise<SourceBody>;
   /** Opens another file of the cache (`.ls`, `log/…`, `realisations/…`); undefined when there is none. */
