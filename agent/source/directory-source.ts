@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open, stat } from 'node:fs/promises';
+import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type CacheInfo, parseCacheInfo } from '../nix/cache-info.ts';
 import { FormatError } from '../nix/error.ts';
@@ -66,8 +66,9 @@ export class DirectorySource implements Source {
     return body;
   }
 
+  /** Nobody verifies these files: a link on somebody's disk must not lead to this machine's own. */
   async openFile(file: string, signal: AbortSignal): Promise<SourceBody | undefined> {
-    return await this.#open(file, 0, signal);
+    return await this.#open(file, 0, signal, { within: true });
   }
 
   async dropConnections(): Promise<void> {}
@@ -75,16 +76,12 @@ export class DirectorySource implements Source {
   async close(): Promise<void> {}
 
   async #small(file: string, maxBytes: number, signal: AbortSignal): Promise<string | undefined> {
-    const body = await this.#open(file, 0, signal, this.#options.lookupTimeout);
+    const body = await this.#open(file, 0, signal, { limit: this.#options.lookupTimeout });
     if (body === undefined) return undefined;
+    if (body.size > maxBytes)
+      throw new SourceError('wrong', `${this.id}/${file} is larger than ${maxBytes} bytes`);
     const chunks: Uint8Array[] = [];
-    let size = 0;
-    for await (const chunk of body.chunks) {
-      size += chunk.length;
-      if (size > maxBytes)
-        throw new SourceError('wrong', `${this.id}/${file} is larger than ${maxBytes} bytes`);
-      chunks.push(chunk);
-    }
+    for await (const chunk of body.chunks) chunks.push(chunk);
     return Buffer.concat(chunks).toString('utf8');
   }
 
@@ -92,64 +89,35 @@ export class DirectorySource implements Source {
     file: string,
     offset: number,
     signal: AbortSignal,
-    limit = this.#options.stalledTimeout,
-  ): Promise<SourceBody | undefined> {
-    signal.throwIfAborted();
-    const name = path.join(this.#options.dir, decodeURI(file.replace(/\?.*$/, '')));
-    try {
-      const opened = await this.#unlessStuck(
-        limit,
-        signal,
-        open(name, constants.O_RDONLY | constants.O_NONBLOCK),
-        (late) => late.close(),
-      );
-      const info = await opened.stat();
-      if (info.isFile() && offset <= info.size) {
-        return {
-          offset,
-          size: info.size,
-          type: undefined,
-          chunks: this.#chunks(opened, offset, limit, signal),
-        };
-      }
-      await opened.close();
-      throw new SourceError(
-        'wrong',
-        `${name} is ${info.isFile() ? 'shorter than it was' : 'not a regular file'}`,
-      );
-    } catch (error) {
-      if (!isMissing(error)) throw this.#fault(error, signal);
-      const there = await stat(this.#options.dir).catch(() => undefined);
-      if (there?.isDirectory()) return undefined;
-      throw new SourceError('unreachable', `${this.#options.dir} is not there: is its disk mounted?`, {
-        cause: error,
-      });
-    }
+    { limit = this.#options.stalledTimeout, within = false } = {},
+  ): Promise<(SourceBody & { readonly size: number }) | undefined> {
+    const found = await this.#unlessStuck(limit, signal, () => find(this.#options.dir, file, within));
+    if (found === undefined) return undefined;
+    const { name, size } = found;
+    if (offset > size) throw new SourceError('wrong', `${name} is shorter than it was`);
+    return { offset, size, type: undefined, chunks: this.#chunks(name, offset, size, limit, signal) };
   }
 
   async *#chunks(
-    handle: FileHandle,
-    offset: number,
+    name: string,
+    from: number,
+    size: number,
     limit: number,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
-    let reading: Promise<unknown> = Promise.resolve();
+    const file = await this.#unlessStuck(limit, signal, () => openForReading(name), closeQuietly);
     try {
-      for (let at = offset; ; ) {
-        const read = handle.read(Buffer.allocUnsafe(readSize), 0, readSize, at);
-        reading = read;
-        const { bytesRead, buffer } = await this.#unlessStuck(limit, signal, read);
-        if (bytesRead === 0) return;
+      for (let at = from; at < size; ) {
+        const length = Math.min(readSize, size - at);
+        const { bytesRead, buffer } = await this.#unlessStuck(limit, signal, () =>
+          file.read(Buffer.allocUnsafe(length), 0, length, at),
+        );
+        if (bytesRead === 0) throw new SourceError('broken', `${name} ended after ${at} of ${size} bytes`);
         at += bytesRead;
         yield buffer.subarray(0, bytesRead);
       }
-    } catch (error) {
-      throw this.#fault(error, signal);
     } finally {
-      reading
-        .catch(() => {})
-        .then(() => handle.close())
-        .catch(() => {});
+      closeQuietly(file);
     }
   }
 
@@ -157,30 +125,30 @@ export class DirectorySource implements Source {
   async #unlessStuck<T>(
     limit: number,
     signal: AbortSignal,
-    work: Promise<T>,
-    late: (value: T) => unknown = () => {},
+    begin: () => Promise<T>,
+    late: (value: T) => void = () => {},
   ): Promise<T> {
+    signal.throwIfAborted();
     const error = () => new SourceError('silent', `${this.id}: the disk did not answer for ${limit} ms`);
     const silence = new Silence(this.#clock, { limit, error });
-    const given = AbortSignal.any([signal, silence.signal]);
+    const stopped = AbortSignal.any([signal, silence.signal]);
+    const work = begin();
     try {
       return await new Promise<T>((resolve, reject) => {
         const stop = () => {
-          work.then(late).catch(() => {});
-          reject(given.reason);
+          work.then(late, () => {});
+          reject(stopped.reason);
         };
-        given.addEventListener('abort', stop, { once: true });
-        work.then(resolve, reject).finally(() => given.removeEventListener('abort', stop));
+        stopped.addEventListener('abort', stop, { once: true });
+        work.then(resolve, reject).finally(() => stopped.removeEventListener('abort', stop));
       });
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      if (error instanceof SourceError) throw error;
+      throw new SourceError('broken', `${this.id} cannot be read: ${String(error)}`, { cause: error });
     } finally {
       silence.stop();
     }
-  }
-
-  #fault(error: unknown, signal: AbortSignal): unknown {
-    if (signal.aborted) return signal.reason;
-    if (error instanceof SourceError) return error;
-    return new SourceError('broken', `${this.id} cannot be read: ${String(error)}`, { cause: error });
   }
 
   #readable<T>(parse: () => T, file: string): T {
@@ -193,6 +161,39 @@ export class DirectorySource implements Source {
       });
     }
   }
+}
+
+/**
+ * The regular file that a URL beneath the directory names; undefined when there is none. With `within`, neither when links lead out of
+ * the directory.
+ * @throws SourceError `unreachable` when the directory itself is not there, `wrong` for anything but a regular file
+ */
+async function find(
+  dir: string,
+  url: string,
+  within: boolean,
+): Promise<{ name: string; size: number } | undefined> {
+  const name = path.join(dir, decodeURIComponent(url.replace(/\?.*$/, '')));
+  try {
+    const info = await stat(name);
+    if (!info.isFile()) throw new SourceError('wrong', `${name} is not a regular file`);
+    if (within && !(await realpath(name)).startsWith(`${await realpath(dir)}${path.sep}`)) return undefined;
+    return { name, size: info.size };
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    const there = await stat(dir).catch(() => undefined);
+    if (there?.isDirectory()) return undefined;
+    throw new SourceError('unreachable', `${dir} is not there: is its disk mounted?`, { cause: error });
+  }
+}
+
+/** Without waiting, should a pipe have taken the file's place. */
+function openForReading(name: string): Promise<FileHandle> {
+  return open(name, constants.O_RDONLY | constants.O_NONBLOCK);
+}
+
+function closeQuietly(file: FileHandle): void {
+  file.close().catch(() => {});
 }
 
 function isMissing(error: unknown): boolean {
