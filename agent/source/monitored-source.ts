@@ -22,10 +22,11 @@ export interface MonitorOptions {
 
 /** How long a source's 'not here' is believed, in ms, unless the network changes. */
 const absentFor = 60_000;
-const maxAbsent = 50_000;
+const maxAbsent = 16_384;
 const maxTries = 5;
 const firstPause = 100;
-const failuresUntilDown = 3;
+/** One path that fails again and again is that path's trouble; so many different ones, and nothing else, are the source's. */
+const failingUntilDown = 3;
 const firstBackOff = 1_000;
 const maxBackOff = 60_000;
 const maxRetryAfter = 300_000;
@@ -49,11 +50,13 @@ export class MonitoredSource {
   #health: Health = 'unknown';
   #reason: string | undefined;
   #ownPriority: number | undefined;
-  #failures = 0;
+  /** Paths that failed since the last answer. */
+  readonly #failing = new Set<HashPart>();
   #backOff = firstBackOff;
   #cancelProbe: () => void = () => {};
   #probing: Promise<boolean> | undefined;
   #down = new AbortController();
+  /** A narinfo that did not come: it is asked for again before the source counts as up. */
   #owed: HashPart | undefined;
   #closed = false;
 
@@ -61,7 +64,7 @@ export class MonitoredSource {
     this.source = source;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
-    this.#absent = new LRUCache({ max: maxAbsent, ttl: absentFor, perf: this.#clock });
+    this.#absent = new LRUCache({ max: maxAbsent, ttl: absentFor, ttlResolution: 0, perf: this.#clock });
   }
 
   get id(): string {
@@ -93,17 +96,20 @@ export class MonitoredSource {
     return this.#absent.has(hashPart);
   }
 
-  /** The narinfo, not verified; undefined for 'not here'. Rejects with SourceError when the source could not say, or with the signal's reason. */
-  async narinfo(hashPart: HashPart, signal: AbortSignal): Promise<Narinfo | undefined> {
+  /**
+   * The narinfo, not verified; undefined for 'not here'. Rejects with SourceError when the source could not say, or with the signal's
+   * reason. For `via`, see Source: an agent in a circle says 'not here' without having looked, so that is not remembered.
+   */
+  async narinfo(hashPart: HashPart, signal: AbortSignal, via?: string): Promise<Narinfo | undefined> {
     if (this.lacks(hashPart)) return undefined;
     const given = AbortSignal.any([signal, this.#down.signal]);
     for (let tries = 1, pause = firstPause; ; tries++, pause *= 2) {
       const started = this.#clock.now();
       try {
-        const narinfo = await this.source.narinfo(hashPart, given);
+        const narinfo = await this.source.narinfo(hashPart, given, via);
         this.latency.add(this.#clock.now() - started);
         this.#succeeded();
-        if (narinfo === undefined) this.#absent.set(hashPart, true);
+        if (narinfo === undefined && via === undefined) this.#absent.set(hashPart, true);
         return narinfo;
       } catch (error) {
         if (!(error instanceof SourceError) || given.aborted) throw error;
@@ -137,8 +143,11 @@ export class MonitoredSource {
     this.#absent.clear();
     this.#backOff = firstBackOff;
     if (this.source.onThisMachine) return;
+    const offline = !this.#options.online();
+    if (offline) this.#giveUp(new SourceError('unreachable', `${this.id} is away: this machine is offline`));
     await this.source.dropConnections();
-    if (this.#health !== 'unknown') void this.check();
+    await this.#probing; // it asked over the old connections
+    if (!offline) void this.check();
   }
 
   /** Probes now; whether the source is a Nix cache that answers. One probe at a time. */
@@ -170,14 +179,12 @@ export class MonitoredSource {
   }
 
   #succeeded(): void {
-    this.#failures = 0;
+    this.#failing.clear();
     this.#backOff = firstBackOff;
-    this.#owed = undefined;
     this.#markUp();
   }
 
   async #failed(error: SourceError, hashPart: HashPart): Promise<void> {
-    this.#failures++;
     switch (error.fault) {
       case 'unreachable':
       case 'silent':
@@ -187,16 +194,18 @@ export class MonitoredSource {
       case 'wrong':
         // One odd answer is that path's trouble; an odd nix-cache-info as well is a network that wants a login.
         if (await this.check()) this.#absent.set(hashPart, true);
+        else if (this.usable) this.#markDown('captive', error);
         return;
       default:
-        if (error.retryAfter !== undefined || this.#failures >= failuresUntilDown) {
-          this.#owed = hashPart;
-          this.#markDown('down', error);
-        }
+        this.#failing.add(hashPart);
+        if (error.retryAfter === undefined && this.#failing.size < failingUntilDown) return;
+        this.#owed = hashPart;
+        this.#markDown('down', error);
     }
   }
 
   async #probe(): Promise<boolean> {
+    this.#cancelProbe();
     if (this.#closed || (!this.source.onThisMachine && !this.#options.online())) return false;
     const started = this.#clock.now();
     const never = new AbortController().signal;
@@ -211,7 +220,7 @@ export class MonitoredSource {
       this.latency.add(this.#clock.now() - started);
       this.#ownPriority = info.priority;
       // What went silent or failed before must work again, not only the small file beside it.
-      if (this.#owed !== undefined) await this.source.narinfo(this.#owed, never);
+      if (this.#owed !== undefined) await this.source.narinfo(this.#owed, never).catch(unlessOdd);
       this.#markUp();
       return true;
     } catch (error) {
@@ -222,11 +231,11 @@ export class MonitoredSource {
   }
 
   #probeFailed(error: SourceError): void {
-    const captive = error.fault === 'captive' || error.fault === 'wrong';
     const passing = error.fault === 'unavailable' || error.fault === 'broken';
     // Lookups retry what may pass, a probe does not: one such answer is no evidence against a source that was not down.
-    if (passing && this.#health !== 'down' && this.#health !== 'captive') return;
-    this.#markDown(captive ? 'captive' : 'down', error);
+    const wasDown = this.#health === 'down' || this.#health === 'captive';
+    if (passing && !wasDown) this.#scheduleProbe(error.retryAfter ?? 0);
+    else this.#markDown(isOdd(error) ? 'captive' : 'down', error);
   }
 
   #markUp(): void {
@@ -234,8 +243,8 @@ export class MonitoredSource {
     const before = this.#health;
     this.#health = 'up';
     this.#reason = undefined;
-    this.#cancelProbe();
-    if (before !== 'unknown') this.#failures = failuresUntilDown - 1;
+    this.#owed = undefined;
+    this.#failing.clear();
     this.#options.log.info({ source: this.id, was: before }, 'source is up');
     this.#options.changed?.(this);
   }
@@ -251,18 +260,33 @@ export class MonitoredSource {
       { source: this.id, was: before, now: health, why: error.message },
       'source is down',
     );
-    const waiting = this.#down;
-    this.#down = new AbortController();
-    waiting.abort(error);
+    this.#giveUp(error);
     this.#options.changed?.(this);
   }
 
+  /** Ends what still waits for an answer. */
+  #giveUp(error: SourceError): void {
+    const waiting = this.#down;
+    this.#down = new AbortController();
+    waiting.abort(error);
+  }
+
   #scheduleProbe(atLeast: number): void {
+    if (this.#closed) return;
     this.#cancelProbe();
     const pause = Math.max(this.#backOff, Math.min(atLeast, maxRetryAfter));
     this.#backOff = Math.min(this.#backOff * 2, maxBackOff);
     this.#cancelProbe = this.#clock.after(pause, () => void this.check());
   }
+}
+
+/** The source answers, but not as a cache does. */
+function isOdd(error: SourceError): boolean {
+  return error.fault === 'captive' || error.fault === 'wrong';
+}
+
+function unlessOdd(error: unknown): void {
+  if (!(error instanceof SourceError && isOdd(error))) throw error;
 }
 
 /** How many tries in all a fault is worth. A source that worked a moment ago is not given up over one refused connection. */

@@ -39,7 +39,9 @@ export class SourcePool extends EventEmitter<{ changed: [] }> {
     return this.all.filter((source) => source.usable).sort(inOrder);
   }
 
+  /** Takes the place of a source with the same id. */
   add(source: Source): MonitoredSource {
+    void this.#sources.get(source.id)?.close();
     const monitored = new MonitoredSource(source, { ...this.#options, changed: () => this.emit('changed') });
     this.#sources.set(source.id, monitored);
     this.emit('changed');
