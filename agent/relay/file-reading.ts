@@ -1,142 +1,172 @@
 import { createHash } from 'node:crypto';
 import type { PartialNar } from '../cache/nar-cache.ts';
 import type { Hash } from '../nix/hash.ts';
+import type { Narinfo } from '../nix/narinfo.ts';
 import { SourceError } from '../source/error.ts';
 import type { Clock } from '../telemetry/clock.ts';
-import type { NarFile, Supply } from './supply.ts';
-
-/** Fewer bytes than this do not count: a source that gives ever less is as good as one that gives nothing. */
-const someProgress = 16 * 1024;
-
-/** A supply that stopped, and whether it gave anything this time. */
-export interface FailedSupply {
-  readonly supply: Supply;
-  readonly error: SourceError;
-  readonly progress: boolean;
-}
+import type { Choice, Origin } from './choice.ts';
+import { Pace } from './pace.ts';
+import type { Begun, NarFile, Supply } from './supply.ts';
 
 export interface FileReadingOptions {
-  readonly file: NarFile;
-  /** Size of the file in bytes where that is certain. */
-  readonly exactSize: number | undefined;
-  /** Bytes of this file from an earlier try, and where to put what comes. */
+  /** Where to begin. */
+  readonly supply: Supply;
+  readonly choice: Choice;
+  /** What is true of the NAR. */
+  readonly narinfo: Narinfo;
+  /** Where to put what comes; it may have bytes of this file from an earlier try. */
   readonly partial: PartialNar | undefined;
-  /** The next supply of this file to try, after `failed` if it did; rejects when the reading should end. */
-  readonly next: (failed: FailedSupply | undefined) => Promise<Supply>;
-  /** The disk takes no more of this file. */
+  /** Whether those came from sources that are trusted. */
+  readonly partialTrusted: boolean;
+  /** The disk takes no more. */
   readonly refused: () => void;
+  /** Fewer bytes than this are no progress. */
+  readonly progress: number;
   readonly clock: Clock;
   readonly signal: AbortSignal;
+}
+
+/** Another file of the same NAR has to be read, from its first byte on. */
+export class SwitchFile extends Error {
+  readonly supply: Supply;
+
+  constructor(supply: Supply) {
+    super('another file of the NAR is read now');
+    this.supply = supply;
+  }
 }
 
 /** Reads one file from its first byte to its last, from as many supplies as it takes, each from where the one before stopped. */
 export class FileReading {
   readonly file: NarFile;
-  /** Every supply whose bytes are among those read, the earlier try's included. */
-  readonly contributors = new Map<string, Supply>();
   readonly #options: FileReadingOptions;
   readonly #hash = createHash('sha256');
+  readonly #supplies = new Map<string, Supply>();
+  readonly #earlier: number;
   #position = 0;
   #size: number | undefined;
   #storing = true;
 
   constructor(options: FileReadingOptions) {
-    this.file = options.file;
+    const { supply, partial, narinfo } = options;
     this.#options = options;
-    this.#size = options.exactSize;
+    this.file = partial?.meta ?? supply.file;
+    this.#earlier = partial?.length ?? 0;
+    if (this.file.compression === 'none') this.#size = narinfo.narSize;
+    else if (this.#earlier > 0 && this.#earlier === this.file.fileSize) this.#size = this.#earlier;
   }
 
-  /** Bytes read so far. */
-  get position(): number {
-    return this.#position;
+  /** What there is of the file so far. */
+  get begun(): Begun {
+    return { file: this.file, bytes: this.#position, trusted: this.trusted };
   }
 
-  /** SHA-256 and size of all that was read. */
+  /** Whether all bytes so far are from sources whose bytes may reach clients before the whole NAR is verified. */
+  get trusted(): boolean {
+    if (this.#earlier > 0 && !this.#options.partialTrusted) return false;
+    for (const { trusted } of this.#supplies.values()) if (!trusted) return false;
+    return true;
+  }
+
+  /** Where the bytes came from. */
+  get origin(): Origin {
+    return { supplies: [...this.#supplies.values()], earlier: this.#earlier > 0 };
+  }
+
+  /** SHA-256 and size of all that was read. The file of an uncompressed NAR is the NAR, whose hash holds. */
   digest(): { hash: Hash; size: number } {
-    return { hash: { algorithm: 'sha256', digest: this.#hash.copy().digest() }, size: this.#position };
+    const hash: Hash =
+      this.file.compression === 'none'
+        ? this.#options.narinfo.narHash
+        : { algorithm: 'sha256', digest: this.#hash.copy().digest() };
+    return { hash, size: this.#position };
   }
 
+  /**
+   * The file's bytes.
+   * @throws SwitchFile when the best supply has another file; NarUnavailable when there is none; CacheError when the partial file fails
+   */
   async *bytes(): AsyncGenerator<Uint8Array> {
-    const { partial, next, signal } = this.#options;
-    if (partial !== undefined && partial.length > 0) {
-      for await (const chunk of partial.read(0)) yield this.#count(chunk);
-    }
-    let failed: FailedSupply | undefined;
-    while (this.#size === undefined || this.#position < this.#size) {
-      const supply = await next(failed);
+    const { partial, choice, signal } = this.#options;
+    if (partial !== undefined) for await (const chunk of partial.read(0)) yield this.#count(chunk);
+    let { supply } = this.#options;
+    while (!this.#whole) {
       signal.throwIfAborted();
-      const before = this.#position;
-      try {
-        yield* this.#from(supply);
-        if (this.#size === undefined || this.#position >= this.#size) return;
-        const missing = `${supply.id} ended ${this.file.url} after ${this.#position} of ${this.#size} bytes`;
-        failed = {
-          supply,
-          error: new SourceError('broken', missing),
-          progress: this.#position - before >= someProgress,
-        };
-      } catch (error) {
-        if (!(error instanceof SourceError)) throw error;
-        failed = { supply, error, progress: this.#position - before >= someProgress };
-      }
+      if (!choice.continues(supply, this.begun)) throw new SwitchFile(supply);
+      yield* this.#bytesFrom(supply);
+      if (!this.#whole) supply = await choice.next(this.begun);
     }
   }
 
-  async *#from(supply: Supply): AsyncGenerator<Uint8Array> {
-    const { refused, clock, signal } = this.#options;
-    const body = await supply.open(this.#position, signal);
-    if (body.size !== undefined) {
-      if (this.#size !== undefined && this.#size !== body.size) {
-        throw new SourceError(
-          'wrong',
-          `${supply.id} has ${this.file.url} with ${body.size} bytes instead of ${this.#size}`,
-        );
+  /** What a supply gives, up to where it stops, is left, or the file ends. */
+  async *#bytesFrom(supply: Supply): AsyncGenerator<Uint8Array> {
+    const { choice, clock, signal, progress } = this.#options;
+    const pace = new Pace(clock);
+    const from = this.#position;
+    let skip = 0;
+    try {
+      const body = await supply.open(from, signal);
+      this.#learnSize(body.size, supply);
+      skip = from - body.offset;
+      let unwanted = skip;
+      for await (const whole of pace.timed(body.chunks)) {
+        const chunk = unwanted > 0 ? whole.subarray(unwanted) : whole;
+        unwanted -= whole.length - chunk.length;
+        if (chunk.length === 0) continue;
+        this.#supplies.set(supply.id, supply);
+        await this.#store(chunk, supply);
+        yield this.#count(chunk);
+        const sample = pace.sample();
+        if (sample !== undefined) supply.delivered(sample);
+        if (sample !== undefined && !(await choice.stays(supply, sample, this.begun, this.#rest))) return;
       }
-      this.#size = body.size;
-    }
-    this.contributors.set(supply.id, supply);
-    let skip = this.#position - body.offset;
-    for await (const whole of timed(body.chunks, supply, clock)) {
-      const chunk = skip > 0 ? whole.subarray(Math.min(skip, whole.length)) : whole;
-      skip -= whole.length - chunk.length;
-      if (chunk.length === 0) continue;
-      if (this.#storing && !supply.stored && !(await this.#store(chunk))) refused();
-      yield this.#count(chunk);
+      this.#size ??= this.#position;
+      if (this.#whole) return;
+      const missing = `${supply.id} ended ${this.file.url} after ${this.#position} of ${this.#size} bytes`;
+      throw new SourceError('broken', missing);
+    } catch (error) {
+      if (!(error instanceof SourceError)) throw error;
+      // A source without ranges gives everything anew each time.
+      const progressed = skip === 0 && this.#position - from >= progress;
+      await choice.failed(supply, error, from, progressed);
+    } finally {
+      const all = pace.whole();
+      if (all !== undefined) supply.delivered(all);
     }
   }
 
-  async #store(chunk: Uint8Array): Promise<boolean> {
-    this.#storing = (await this.#options.partial?.append(chunk)) ?? false;
-    return this.#storing || this.#options.partial === undefined;
+  /** @throws SourceError `wrong` when the file is not of the size it had */
+  #learnSize(size: number | undefined, supply: Supply): void {
+    if (size === undefined) return;
+    if ((this.#size !== undefined && this.#size !== size) || size < this.#position) {
+      const had = this.#size ?? `${this.#position} or more`;
+      throw new SourceError(
+        'wrong',
+        `${supply.id} has ${supply.file.url} with ${size} bytes instead of ${had}`,
+      );
+    }
+    this.#size = size;
+  }
+
+  async #store(chunk: Uint8Array, supply: Supply): Promise<void> {
+    const { partial, refused } = this.#options;
+    if (partial === undefined || supply.stored || !this.#storing) return;
+    this.#storing = await partial.append(chunk);
+    if (!this.#storing) refused();
+  }
+
+  get #whole(): boolean {
+    return this.#size !== undefined && this.#position >= this.#size;
   }
 
   #count(chunk: Uint8Array): Uint8Array {
     this.#position += chunk.length;
-    // The file of an uncompressed NAR is the NAR, whose hash is computed already.
     if (this.file.compression !== 'none') this.#hash.update(chunk);
     return chunk;
   }
-}
 
-/** Measures a supply's speed by the time spent waiting for it. */
-async function* timed(
-  chunks: AsyncIterable<Uint8Array>,
-  supply: Supply,
-  clock: Clock,
-): AsyncGenerator<Uint8Array> {
-  const enough = 65_536;
-  let bytes = 0;
-  let waited = 0;
-  let since = clock.now();
-  for await (const chunk of chunks) {
-    waited += clock.now() - since;
-    bytes += chunk.length;
-    if (bytes >= enough) {
-      supply.delivered(bytes, waited);
-      bytes = 0;
-      waited = 0;
-    }
-    yield chunk;
-    since = clock.now();
+  /** Bytes still to come, as far as known. */
+  get #rest(): number {
+    return (this.#size ?? this.file.fileSize ?? this.#options.narinfo.narSize) - this.#position;
   }
 }

@@ -9,6 +9,12 @@ export class WrongNar extends NarrowcastError {
   }
 }
 
+/** The first bytes of a NAR: how many, and their SHA-256. */
+export interface Mark {
+  readonly position: number;
+  readonly digest: Buffer;
+}
+
 /** Counts and hashes a NAR as it is decoded; NarSize bounds it, which stops decompression bombs. */
 export class NarCheck {
   readonly #narinfo: Narinfo;
@@ -33,10 +39,9 @@ export class NarCheck {
     this.#hash.update(chunk);
   }
 
-  /** Whether two checks have seen the same bytes. */
-  agreesWith(other: NarCheck): boolean {
-    if (this.#position !== other.#position) return false;
-    return this.#hash.copy().digest().equals(other.#hash.copy().digest());
+  /** What came so far, to compare with another file's bytes. */
+  mark(): Mark {
+    return { position: this.#position, digest: this.#hash.copy().digest() };
   }
 
   /** @throws WrongNar when NarSize or NarHash do not hold */
@@ -44,7 +49,7 @@ export class NarCheck {
     const { narSize, narHash, storePath } = this.#narinfo;
     if (this.#position < narSize)
       throw new WrongNar(storePath.base, `it has ${this.#position} bytes instead of ${narSize}`);
-    if (!this.#hash.copy().digest().equals(narHash.digest))
+    if (!this.mark().digest.equals(narHash.digest))
       throw new WrongNar(storePath.base, 'its NarHash is another');
   }
 }

@@ -1,14 +1,13 @@
-import { CacheError } from '../cache/error.ts';
-import { FormatError } from '../nix/error.ts';
 import { NarCut, NarUnavailable } from './error.ts';
-import type { Position, Transfer } from './transfer.ts';
+import type { Reader } from './readers.ts';
+import type { Transfer } from './transfer.ts';
 
 /** One client's way through a NAR, at its own pace: from memory while it keeps up, else from the disk. */
 export class NarReading {
   /** NarSize in bytes. */
   readonly size: number;
   readonly #transfer: Transfer;
-  readonly #position: Position;
+  readonly #reader: Reader;
   readonly #leave: () => void;
   readonly #closing = Promise.withResolvers<void>();
   #closed = false;
@@ -16,8 +15,8 @@ export class NarReading {
   constructor(transfer: Transfer, offset: number) {
     this.size = transfer.size;
     this.#transfer = transfer;
-    this.#position = { at: offset };
-    this.#leave = transfer.join(this.#position);
+    this.#reader = { at: offset, spoilt: false };
+    this.#leave = transfer.join(this.#reader);
   }
 
   /**
@@ -25,9 +24,9 @@ export class NarReading {
    * @throws NarUnavailable when there will be none
    */
   async ready(): Promise<void> {
-    while (this.#transfer.released <= this.#position.at) {
-      const over = this.#closed || this.#contradicted || this.#failure !== undefined;
-      if (over) throw new NarUnavailable(this.#path, this.#failure);
+    for (;;) {
+      if (this.#over) throw new NarUnavailable(this.#path, this.#failure);
+      if (this.#transfer.released > this.#reader.at) return;
       await this.#moved();
     }
   }
@@ -37,17 +36,20 @@ export class NarReading {
    * @throws NarCut when they cannot be had to the end
    */
   async *chunks(): AsyncGenerator<Uint8Array> {
-    const position = this.#position;
-    while (position.at < this.size && !this.#closed) {
-      if (this.#contradicted) throw new NarCut(this.#path, 'another source says that its beginning is wrong');
-      const chunk = this.#transfer.read(position.at);
+    const transfer = this.#transfer;
+    const reader = this.#reader;
+    while (reader.at < this.size && !this.#closed) {
+      if (reader.spoilt) throw this.#cut('another source says that its beginning is wrong');
+      const chunk = transfer.read(reader.at);
       if (chunk !== undefined) {
         yield chunk;
         this.#took(chunk.length);
-      } else if (position.at < this.#transfer.released) {
-        yield* this.#fromDisk();
       } else if (this.#failure !== undefined) {
-        throw new NarCut(this.#path, 'no source is left', this.#failure);
+        throw this.#cut('no source is left', this.#failure);
+      } else if (!transfer.serves(reader.at)) {
+        throw this.#cut('this client fell behind, and the bytes are not on disk');
+      } else if (transfer.copy !== undefined && reader.at < transfer.releasedAnew) {
+        yield* this.#fromDisk();
       } else {
         await this.#moved();
       }
@@ -64,30 +66,30 @@ export class NarReading {
 
   /** Decodes anew from the disk up to where this client is, and on for as long as that file serves. */
   async *#fromDisk(): AsyncGenerator<Uint8Array> {
-    const decoded = this.#transfer.fromDisk();
-    if (decoded === undefined)
-      throw new NarCut(this.#path, 'this client fell behind, and the bytes are not on disk');
-    const before = this.#position.at;
+    const { copy } = this.#transfer;
+    if (copy === undefined) return;
+    const before = this.#reader.at;
+    const isPresent = () => this.#transfer.copy === copy;
     let end = 0;
+    let cause: unknown;
     try {
-      for await (const chunk of decoded) {
+      for await (const chunk of copy.read()) {
         end += chunk.length;
-        const unread = end - this.#position.at;
-        if (unread > 0) yield* this.#asReleased(chunk.subarray(Math.max(0, chunk.length - unread)));
-        if (this.#over) return;
+        const unread = end - this.#reader.at;
+        if (unread > 0)
+          yield* this.#asReleased(chunk.subarray(Math.max(0, chunk.length - unread)), isPresent);
+        if (this.#over || !isPresent()) return;
       }
     } catch (error) {
-      // The transfer may have begun another file meanwhile; without any progress there is no use in trying again.
-      const replaced = error instanceof CacheError || error instanceof FormatError;
-      if (replaced && this.#position.at > before) return;
-      throw new NarCut(this.#path, 'the bytes on disk cannot be read', error);
+      cause = error;
     }
+    if (isPresent() && this.#reader.at === before) throw this.#cut('the bytes on disk cannot be read', cause);
   }
 
   /** Gives bytes on as far as the transfer has released them. */
-  async *#asReleased(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-    for (let rest = bytes; rest.length > 0 && !this.#over; ) {
-      const allowed = rest.subarray(0, Math.max(0, this.#transfer.released - this.#position.at));
+  async *#asReleased(bytes: Uint8Array, isPresent: () => boolean): AsyncGenerator<Uint8Array> {
+    for (let rest = bytes; rest.length > 0 && !this.#over && isPresent(); ) {
+      const allowed = rest.subarray(0, Math.max(0, this.#transfer.releasedAnew - this.#reader.at));
       if (allowed.length === 0) {
         await this.#moved();
         continue;
@@ -99,26 +101,26 @@ export class NarReading {
   }
 
   #took(bytes: number): void {
-    this.#position.at += bytes;
-    this.#transfer.taken();
+    this.#reader.at += bytes;
+    this.#transfer.took();
   }
 
   async #moved(): Promise<void> {
     await Promise.race([this.#transfer.moved(), this.#closing.promise]);
   }
 
+  /** Nothing more will come for this client. */
   get #over(): boolean {
-    return this.#closed || this.#contradicted || this.#failure !== undefined;
-  }
-
-  /** The client has bytes that another source contradicts. */
-  get #contradicted(): boolean {
-    return this.#transfer.contradicted && this.#position.at > 0;
+    return this.#closed || this.#reader.spoilt || this.#failure !== undefined;
   }
 
   get #failure(): unknown {
     const ending = this.#transfer.ending;
     return ending === undefined || ending.kind === 'verified' ? undefined : (ending.error ?? ending.kind);
+  }
+
+  #cut(why: string, cause?: unknown): NarCut {
+    return new NarCut(this.#path, why, cause);
   }
 
   get #path(): string {

@@ -1,23 +1,16 @@
-import type { NarCache } from '../cache/nar-cache.ts';
-import type { Compression } from '../nix/compression.ts';
-import { formatHash, type Hash } from '../nix/hash.ts';
+import type { NarCache, PartialMeta } from '../cache/nar-cache.ts';
+import { sameHash } from '../nix/hash.ts';
 import type { Narinfo } from '../nix/narinfo.ts';
 import { SourceError } from '../source/error.ts';
 import type { SourceBody } from '../source/source.ts';
 import { inOrder } from '../source/source-pool.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { KnownPath, Offer } from './known-path.ts';
+import type { Sample } from './pace.ts';
+import type { Standings } from './standings.ts';
 
-/** A file that holds a NAR. Two sources have the same file when both name the same FileHash. */
-export interface NarFile {
-  readonly key: string;
-  readonly sourceId: string;
-  readonly url: string;
-  readonly compression: Compression;
-  readonly fileHash: Hash | undefined;
-  /** Bytes, as claimed. */
-  readonly fileSize: number | undefined;
-}
+/** A file that holds a NAR, as a source's narinfo describes it. */
+export type NarFile = PartialMeta;
 
 /** One place where the file of a NAR can be read. */
 export interface Supply {
@@ -26,70 +19,142 @@ export interface Supply {
   /** Reading it costs nothing on the slow link. */
   readonly near: boolean;
   /** Its bytes may reach the client before the whole NAR is verified (DESIGN 5.4). */
-  readonly streams: boolean;
+  readonly trusted: boolean;
   /** On this machine's disk already: nothing to store. */
   readonly stored: boolean;
   readonly usable: boolean;
+  /** Bytes a second that it is known to give to all transfers together. */
+  readonly speed: number | undefined;
+  /** How many transfers read from the same source now. */
+  readonly readings: number;
   open(offset: number, signal: AbortSignal): Promise<SourceBody>;
-  /** Its bytes stopped coming. */
-  stopped(error: SourceError): void;
-  /** It does not have the NAR, or has a wrong one: nobody should come back for it. */
+  /** Its bytes stopped coming. Resolves when `usable` says what that means. */
+  stopped(error: SourceError): Promise<void>;
+  /** The whole NAR came from here, and it holds. */
+  proved(): void;
+  /** The whole NAR came from here, and it does not hold. */
+  lied(): void;
+  /** Nobody should come back here for this NAR. */
   withdraw(why: string): Promise<void>;
-  /** So many bytes came in so many ms. */
-  delivered(bytes: number, ms: number): void;
+  delivered(sample: Sample): void;
 }
 
+/** What there is of a file already. */
+export interface Begun {
+  /** Its `sourceId` is where it was begun. */
+  readonly file: NarFile;
+  readonly bytes: number;
+  /** All of it came from sources that were trusted. */
+  readonly trusted: boolean;
+}
+
+export interface SupplyContext {
+  readonly cache: NarCache | undefined;
+  readonly standings: Standings;
+  readonly clock: Clock;
+}
+
+const disk = 'disk';
+/** A source that gave bytes to another transfer within so many ms has not gone silent: this one connection has. */
+const heardLately = 5_000;
+
 /** Where the NAR of a path can be had, best first: the cache directory, then the sources in their order. */
-export async function suppliesOf(
-  known: KnownPath,
-  cache: NarCache | undefined,
-  clock: Clock,
-): Promise<Supply[]> {
+export async function suppliesOf(known: KnownPath, context: SupplyContext): Promise<Supply[]> {
   const offers = [...known.offers]
     .sort((a, b) => inOrder(a.source, b.source))
-    .map((offer) => fromOffer(known, offer, clock));
+    .map((offer) => fromOffer(known, offer, context));
+  const { cache } = context;
   const stored = known.stored && cache ? await cache.narinfo(known.hashPart) : undefined;
   return stored && cache ? [fromDisk(known, cache, stored), ...offers] : offers;
 }
 
-function fromOffer(known: KnownPath, { source, narinfo }: Offer, clock: Clock): Supply {
+/** Whether two narinfos name the same bytes. The file of an uncompressed NAR is the NAR. */
+export function isSameFile(a: NarFile, b: NarFile): boolean {
+  if (a.compression !== b.compression) return false;
+  if (a.compression === 'none') return true;
+  if (a.fileHash !== undefined && b.fileHash !== undefined) return sameHash(a.fileHash, b.fileHash);
+  const nameless = a.fileHash === undefined && b.fileHash === undefined;
+  return nameless && a.sourceId === b.sourceId && a.url === b.url && a.fileSize === b.fileSize;
+}
+
+/**
+ * Whether a supply can go on with what was begun. What an unproven source says of its file counts for nothing, so that it cannot spoil
+ * what others gave. What it began itself is worth going on with over the slow link only when most is there: clients have to
+ * wait for its end.
+ */
+export function canContinue(supply: Supply, { file, bytes, trusted }: Begun): boolean {
+  if (!isSameFile(file, supply.file) || (file.sourceId === disk) !== supply.stored) return false;
+  if (!supply.trusted) return file.sourceId === supply.id;
+  return trusted || supply.near || isMost(bytes, supply.file);
+}
+
+/** Whether so many bytes are at least half of a file. */
+export function isMost(bytes: number, { fileSize }: NarFile): boolean {
+  return fileSize !== undefined && 2 * bytes >= fileSize;
+}
+
+function fromOffer(known: KnownPath, offer: Offer, { standings, clock }: SupplyContext): Supply {
+  const { source, narinfo } = offer;
   return {
     id: source.id,
     file: fileOf(source.id, narinfo),
     near: source.source.reach !== 'upstream',
-    streams: source.source.configured,
     stored: false,
+    get trusted() {
+      return standings.trusts(source);
+    },
     get usable() {
       return source.usable;
     },
-    open: (offset, signal) => source.openNar(narinfo.url, offset, signal),
-    stopped: (error) => source.suspect(error),
+    get speed() {
+      return source.throughput.value;
+    },
+    get readings() {
+      return standings.readings(source);
+    },
+    async open(offset, signal) {
+      const body = await source.openNar(narinfo.url, offset, signal);
+      return { ...body, chunks: standings.observed(source, body.chunks) };
+    },
+    async stopped(error) {
+      // Odd bytes may be a login page in the place of the cache.
+      if (error.fault === 'wrong' || error.fault === 'captive') await source.check();
+      else if (error.fault === 'silent' && standings.silence(source) < heardLately) void source.check();
+      else source.suspect(error);
+    },
+    proved: () => standings.verified(source),
+    lied: () => standings.wrong(source),
     withdraw: async () => known.withdraw(source, clock.now()),
-    delivered: (bytes, ms) => source.throughput.add((bytes * 1_000) / Math.max(ms, 1)),
+    // Transfers that read from the same source share its link.
+    delivered: ({ bytes, elapsed }) =>
+      source.throughput.add(((bytes * 1_000) / elapsed) * Math.max(1, standings.readings(source))),
   };
 }
 
 function fromDisk(known: KnownPath, cache: NarCache, narinfo: Narinfo): Supply {
   return {
-    id: 'disk',
-    file: fileOf('disk', narinfo),
+    id: disk,
+    file: fileOf(disk, narinfo),
     near: true,
-    streams: true,
+    trusted: true,
     stored: true,
     usable: true,
-    open: async (offset) => {
+    speed: undefined,
+    readings: 0,
+    async open(offset) {
       const file = await cache.open(narinfo);
-      if (file === undefined)
+      if (file === undefined) {
+        known.stored = false;
         throw new SourceError('gone', `the cache directory no longer has ${narinfo.url}`);
-      return {
-        offset,
-        size: file.size,
-        type: undefined,
-        chunks: closing(file.read(offset), () => file.close()),
-      };
+      }
+      const chunks = closing(file.read(offset), () => file.close());
+      return { offset, size: file.size, type: undefined, chunks };
     },
-    stopped: () => {},
-    withdraw: async (why) => {
+    stopped: async () => {},
+    proved: () => {},
+    lied: () => {},
+    async withdraw(why) {
+      if (!known.stored) return;
       known.stored = false;
       await cache.quarantine(narinfo, why);
     },
@@ -97,10 +162,14 @@ function fromDisk(known: KnownPath, cache: NarCache, narinfo: Narinfo): Supply {
   };
 }
 
-function fileOf(sourceId: string, narinfo: Narinfo): NarFile {
-  const { url, compression, fileHash, fileSize } = narinfo;
-  const name = fileHash === undefined ? `${sourceId} ${url}` : formatHash(fileHash, 'base32');
-  return { key: `${compression} ${name}`, sourceId, url, compression, fileHash, fileSize };
+function fileOf(sourceId: string, { url, compression, fileHash, fileSize }: Narinfo): NarFile {
+  return {
+    sourceId,
+    url,
+    compression,
+    ...(fileHash && { fileHash }),
+    ...(fileSize !== undefined && { fileSize }),
+  };
 }
 
 async function* closing<T>(chunks: AsyncIterable<T>, close: () => Promise<void>): AsyncGenerator<T> {

@@ -7,21 +7,24 @@ import type { Logger } from '../telemetry/log.ts';
 import { Budget } from './budget.ts';
 import { NarUnavailable } from './error.ts';
 import type { KnownPath } from './known-path.ts';
-import type { NarCheck } from './nar-check.ts';
+import { type TransferLimits, transferLimits } from './limits.ts';
+import type { Mark } from './nar-check.ts';
 import { NarReading } from './nar-reading.ts';
-import { Transfer } from './transfer.ts';
+import { Standings } from './standings.ts';
+import { type Ending, Transfer } from './transfer.ts';
 
 export interface TransfersOptions {
   readonly pool: SourcePool;
+  /** Finds further sources of a NAR. */
   readonly widen: (known: KnownPath) => Promise<void>;
   readonly log: Logger;
   readonly cache?: NarCache | undefined;
   /** How long clients in mid-stream are held while no source is reachable, in ms. */
   readonly patience: number;
+  readonly limits?: TransferLimits;
   readonly clock?: Clock;
 }
 
-const heldInMemory = 32 * 1024 * 1024;
 /** Nix resumes a cut NAR within seconds; after this time, in ms, a client begins anew. */
 const rememberCutFor = 300_000;
 const maxCut = 256;
@@ -29,17 +32,22 @@ const maxCut = 256;
 /** All transfers that are running: one for each NAR, however many clients read it (I5). */
 export class Transfers {
   readonly #options: TransfersOptions;
+  readonly #limits: TransferLimits;
   readonly #clock: Clock;
   readonly #running = new Map<NarHash, Transfer>();
-  readonly #held = new Budget(heldInMemory);
-  /** What clients have of NARs that were cut before their end. */
-  readonly #given: LRUCache<NarHash, NarCheck>;
+  readonly #standings: Standings;
+  readonly #held: Budget;
+  /** The furthest that clients may have of NARs that were cut before their end. */
+  readonly #given: LRUCache<NarHash, Mark>;
   /** NARs of which clients were given wrong bytes: a client that resumes one must be told that it is gone. */
   readonly #spoilt: LRUCache<NarHash, true>;
 
   constructor(options: TransfersOptions) {
     this.#options = options;
+    this.#limits = options.limits ?? transferLimits;
     this.#clock = options.clock ?? systemClock;
+    this.#standings = new Standings(this.#clock);
+    this.#held = new Budget(this.#limits.heldInMemory);
     this.#given = new LRUCache({ max: maxCut, ttl: rememberCutFor, perf: this.#clock });
     this.#spoilt = new LRUCache({ max: maxCut, ttl: rememberCutFor, perf: this.#clock });
   }
@@ -49,8 +57,9 @@ export class Transfers {
    * @throws NarUnavailable when no source has it now, or when what the client already has was wrong
    */
   async open(known: KnownPath, offset: number, gone: AbortSignal): Promise<NarReading> {
-    if (offset > 0 && this.#spoilt.has(known.narHash)) throw new NarUnavailable(known.narinfo.storePath.base);
-    const reading = new NarReading(this.#running.get(known.narHash) ?? this.#start(known, offset), offset);
+    const { narHash, narinfo } = known;
+    if (offset > 0 && this.#spoilt.has(narHash)) throw new NarUnavailable(narinfo.storePath.base);
+    const reading = new NarReading(await this.#transferFor(known, offset, gone), offset);
     gone.addEventListener('abort', () => reading.close(), { once: true });
     try {
       await reading.ready();
@@ -66,31 +75,53 @@ export class Transfers {
     await Promise.all([...this.#running.values()].map((transfer) => transfer.stop()));
   }
 
+  /** The one that runs, if it can still give a client all that it wants; else another, after it. */
+  async #transferFor(known: KnownPath, offset: number, gone: AbortSignal): Promise<Transfer> {
+    for (;;) {
+      if (gone.aborted) throw new NarUnavailable(known.narinfo.storePath.base, gone.reason);
+      const running = this.#running.get(known.narHash);
+      if (running?.serves(offset)) {
+        if (running.known !== known) void running.ended.then((ending) => this.#adopt(known, ending));
+        return running;
+      }
+      if (running === undefined || running.ending?.kind === 'verified') return this.#start(known, offset);
+      await running.ended;
+    }
+  }
+
   #start(known: KnownPath, offset: number): Transfer {
     const { narHash } = known;
-    const { pool, widen, cache, patience, log } = this.#options;
     const transfer = new Transfer({
+      ...this.#options,
       known,
-      pool,
-      widen,
-      cache,
-      patience,
-      log,
+      cache: this.#options.cache,
+      standings: this.#standings,
       held: this.#held,
       given: offset > 0 ? this.#given.get(narHash) : undefined,
+      limits: this.#limits,
       clock: this.#clock,
     });
     this.#running.set(narHash, transfer);
-    void transfer.ended.then((ending) => {
-      this.#running.delete(narHash);
-      if (ending.kind !== 'verified') {
-        if (ending.spoilt) this.#spoilt.set(narHash, true);
-        if (ending.given !== undefined) this.#given.set(narHash, ending.given);
-        return;
-      }
-      this.#given.delete(narHash);
-      if (ending.prefixWasWrong) this.#spoilt.set(narHash, true);
+    void transfer.ended.then((ending) => this.#remember(narHash, ending));
+    void transfer.over.then(() => {
+      if (this.#running.get(narHash) === transfer) this.#running.delete(narHash);
     });
     return transfer;
+  }
+
+  #remember(narHash: NarHash, ending: Ending): void {
+    if (ending.kind === 'verified') {
+      this.#given.delete(narHash);
+      if (ending.spoilt) this.#spoilt.set(narHash, true);
+      return;
+    }
+    const before = this.#given.get(narHash)?.position ?? 0;
+    if (ending.given !== undefined && ending.given.position > before) this.#given.set(narHash, ending.given);
+  }
+
+  /** Another path with the same NAR was read: it has that NAR in the cache now as well. */
+  async #adopt(known: KnownPath, { kind }: Ending): Promise<void> {
+    const adopted = kind === 'verified' && (await this.#options.cache?.adopt(known.narinfo));
+    if (adopted) known.stored = true;
   }
 }

@@ -42,6 +42,20 @@ export class Window {
     }
   }
 
+  /** Lets the bytes from position `at` on go: the next come there. */
+  cut(at: number): void {
+    while (this.#chunks.length > 0 && this.#end > at) {
+      const last = this.#chunks.pop() ?? new Uint8Array();
+      const kept = last.subarray(0, Math.max(0, at - (this.#end - last.length)));
+      this.#end -= last.length;
+      if (kept.length > 0) this.push(kept);
+    }
+    if (this.#chunks.length === 0) {
+      this.#start = at;
+      this.#end = at;
+    }
+  }
+
   /** Begins anew, empty, at position `at`. */
   reset(at: number): void {
     this.#chunks = [];
