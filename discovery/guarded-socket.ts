@@ -48,7 +48,7 @@ export class GuardedSocket extends EventEmitter {
     this.#inner = inner;
     this.#watcher = watcher;
     inner.on('message', (message, origin) => {
-      if (!this.#closed && guard.admits(message, origin)) this.emit('message', message, origin);
+      if (guard.admits(message, origin)) this.emit('message', message, origin);
     });
     inner.on('listening', () => this.emit('listening'));
     inner.on('error', (error) => this.#break(error));

@@ -34,7 +34,7 @@ export interface SessionOptions {
   /** Whether a cache is known and well, so that it need not answer again. */
   isSettled(cache: Announced): boolean;
   heard(news: News): void;
-  /** It turned out whether the session works, or that has changed: `trouble` says more. */
+  /** It turned out that the session works, or what its trouble is. */
   fared(trouble: DiscoveryError | undefined): void;
 }
 
@@ -50,7 +50,6 @@ export function openSession(options: SessionOptions): Session {
   let browser: Browser | undefined;
   let reopening: Cancel | undefined;
   let trouble: DiscoveryError | undefined;
-  let hasFared = false;
   open();
 
   return {
@@ -108,8 +107,6 @@ export function openSession(options: SessionOptions): Session {
   }
 
   function fare(now: DiscoveryError | undefined): void {
-    if (hasFared && now?.code === trouble?.code) return;
-    hasFared = true;
     trouble = now;
     options.fared(now);
   }

@@ -53,7 +53,6 @@ export function boundVerify(
 
       function settle(verdict: Verdict): void {
         cancel();
-        abandoned.removeEventListener('abort', giveUp);
         resolve({ ...verdict, took: clock.now() - began });
       }
     });

@@ -95,7 +95,7 @@ class FakeSocket extends EventEmitter<{
       this.#link.sent.push({ message: unpooled(message), from: this.#address });
       this.#link.deliver(message, this.#address);
     }
-    process.nextTick(() => onSent(code ? failure(code) : null));
+    setImmediate(() => onSent(code ? failure(code) : null));
   }
 
   close(): void {

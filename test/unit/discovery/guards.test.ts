@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Guard, guardLink } from '../../../discovery/guards.ts';
 import { FakeClock } from './fake-clock.ts';
+import { heldMemory } from './held-memory.ts';
 import { announcement, name, pointer, ptr, query, question, record, response, srv, txt } from './wire.ts';
 
 const link = { address: '192.168.0.7', netmask: '255.255.255.0' };
@@ -115,6 +116,15 @@ describe('the guard of a link', () => {
     expect(burst({ ...pi, address: '192.168.0.43' }, 10)).toBe(10);
     await clock.pass(500);
     expect(burst(pi, 100)).toBe(20);
+  });
+
+  it('remembers 256 sources at most', () => {
+    const guard = guardLink({ address: '10.0.0.1', netmask: '255.0.0.0' }, new FakeClock());
+    const before = heldMemory();
+    for (let i = 0; i < 100_000; i += 1) {
+      guard.admits(good, { address: `10.${1 + (i >> 16)}.${(i >> 8) & 0xff}.${i & 0xff}`, port: 5353 });
+    }
+    expect(heldMemory() - before).toBeLessThan(2 ** 20);
   });
 
   it('admits 200 packets a second of all sources together, however many there are', async () => {

@@ -99,6 +99,16 @@ describe('the network watch', () => {
     expect(changes).toEqual(['resumed']);
   });
 
+  it('takes the time while it was stopped for no sleep', async () => {
+    const { clock, watch, changes } = watched([wifi]);
+    watch.start();
+    watch.stop();
+    await clock.pass(60_000);
+    watch.start();
+    await clock.pass(5_000);
+    expect(changes).toEqual([]);
+  });
+
   it('does not call the machine offline where its interfaces cannot be listed', async () => {
     const { clock, state, watch, changes } = watched([]);
     state.broken = true;

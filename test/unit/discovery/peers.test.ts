@@ -201,6 +201,22 @@ describe('the table of peers', () => {
     expect(new Set(calls.map(({ url }) => url)).size).toBeLessThanOrEqual(16 + 5 * 10);
   });
 
+  it('lets announcements of peers that are down bring about no more calls than newcomers may', async () => {
+    const { clock, peers, calls, reply } = table();
+    reply(refused);
+    for (let host = 10; host < 42; host += 1) {
+      peers.announced(cache(`192.168.0.${host}`));
+      await clock.pass(300);
+    }
+    await clock.pass(120_000);
+    calls.length = 0;
+    for (let i = 0; i < 100; i += 1) {
+      for (let host = 10; host < 42; host += 1) peers.announced(cache(`192.168.0.${host}`));
+      await clock.pass(100);
+    }
+    expect(calls.length).toBeLessThanOrEqual(16 + 5 * 10 + 32);
+  });
+
   it('doubts the old address of a name that has a new one', async () => {
     const { clock, peers, told, reply } = table();
     peers.announced(cache('192.168.0.42', 6271, 'Pi'));
@@ -246,6 +262,17 @@ describe('the table of peers', () => {
     expect(told.slice(2)).toEqual([`down ${piUrl}: the network changed`, `up ${piUrl}`]);
     expect(calls[2]?.signal.aborted).toBe(true);
     expect(calls.slice(3).map(({ url }) => url)).toEqual([piUrl, 'http://cache.example/']);
+  });
+
+  it('tries peers that were long down as eagerly as at first on another network', async () => {
+    const { clock, peers, times, reply } = table();
+    reply(refused);
+    peers.addStatic('http://cache.example/');
+    await clock.pass(300_000);
+    const before = times().length;
+    peers.moved(() => false);
+    await clock.pass(3_000);
+    expect(times().slice(before)).toEqual([300_000, 301_000, 303_000]);
   });
 
   it('keeps a static peer static when it is announced, too', async () => {

@@ -114,6 +114,13 @@ describe('the record table', () => {
     expect(table.learn(source, [pointerTo(pi, 0)]).gone).toEqual([]);
   });
 
+  it('takes a service for gone when a packet both tells of it and takes it back', () => {
+    const table = createRecordTable(new FakeClock());
+    table.learn(source, [pointerTo(pi), service(pi, 6271), text(pi)]);
+    const { seen, gone } = table.learn(source, [text(pi), service(pi, 6271, 0)]);
+    expect([seen.length, gone.length]).toEqual([0, 1]);
+  });
+
   it('keeps apart what two machines say of one name', () => {
     const table = createRecordTable(new FakeClock());
     table.learn(source, [service(pi, 6271)]);
