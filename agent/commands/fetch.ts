@@ -59,9 +59,12 @@ async function warm(
   });
   endNeatly(display);
   display.start();
+  // Neither the clock's timers nor idle connections keep the process alive.
+  const alive = setInterval(() => {}, 60_000);
   try {
     await warming.run(wanted);
   } finally {
+    clearInterval(alive);
     display.end();
   }
   display.say(tally.summary());
