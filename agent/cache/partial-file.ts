@@ -1,7 +1,7 @@
 import type { Hash, NarHash } from '../nix/hash.ts';
 import type { Narinfo } from '../nix/narinfo.ts';
 import type { DiskState } from './disk-state.ts';
-import { cacheFull } from './error.ts';
+import { CacheError, cacheFull } from './error.ts';
 import type { Files, OpenFile } from './files.ts';
 import type { Layout } from './layout.ts';
 import type { NarFileFacts, PartialMeta, PartialNar } from './nar-cache.ts';
@@ -108,6 +108,8 @@ export class PartialFile implements PartialNar {
 
   async *read(offset: number): AsyncGenerator<Buffer> {
     const data = this.#data;
+    if (this.#stage === 'ended')
+      throw new CacheError('cache-read', `The partial file of ${this.#narHash} has been given up.`);
     if (data !== undefined) yield* readChunks(data.file, data.name, offset, () => data.length);
   }
 

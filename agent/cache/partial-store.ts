@@ -92,18 +92,20 @@ export class PartialStore {
 
   async #load(): Promise<void> {
     const { files, layout } = this.#context;
-    const names = await listIfThere(files, layout.partials);
+    const names = new Set(await listIfThere(files, layout.partials));
     const useful = new Set<string>();
     for (const name of names) {
       const narHash = narHashOfSideName(name);
       const side = narHash && (await this.#sideFile(narHash));
-      if (!narHash || !side || !names.includes(side.data)) continue;
+      if (!narHash || !side || !names.has(side.data)) continue;
       const { size, modified } = await files.stat(layout.partial(side.data));
       this.#entries.set(narHash, { space: spaceOfPartial(size), modified, owned: false });
       useful.add(name).add(side.data);
     }
     for (const name of names) {
-      if (!useful.has(name) && !layout.isTemporary(name)) await removeIfThere(files, layout.partial(name));
+      if (useful.has(name) || layout.isTemporary(name)) continue;
+      // One that cannot be removed does no harm.
+      await files.remove(layout.partial(name)).catch(() => {});
     }
   }
 

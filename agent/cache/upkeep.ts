@@ -31,7 +31,7 @@ export interface UpkeepParts {
   /** Reads the directory into the index. */
   readonly scan: (signal: AbortSignal) => Promise<ScanReport>;
   /** Removes what is above the size limits. */
-  readonly tidySpace: () => Promise<unknown>;
+  readonly tidySpace: () => Promise<void>;
   /** Ms since last use after which NARs go; 0 is never. */
   readonly maxAge: number;
 }
@@ -93,29 +93,42 @@ export class Upkeep {
   }
 
   async #round(): Promise<void> {
-    const { clock, wall, maxAge, directory, disk, partials, quarantine, tidySpace } = this.#parts;
-    try {
-      if (directory.locked) {
-        await partials.tidy();
-        await quarantine.tidy();
-      }
-      if (clock.now() >= this.#nextScan) await this.#scan();
-      if (directory.locked) {
-        if (maxAge > 0) await this.#serial.run(() => this.#remove(0, wall() - maxAge));
-        await tidySpace();
-      }
-    } catch (error) {
-      if (!this.#stop.signal.aborted) disk.refused(error);
-    }
+    await this.#attempt(() => this.#removeLeftovers());
+    await this.#attempt(() => this.#scanIfDue());
+    await this.#attempt(() => this.#keepLimits());
     if (this.#stop.signal.aborted) return;
-    this.#cancel = clock.after(tidyEvery, () => {
+    this.#cancel = this.#parts.clock.after(tidyEvery, () => {
       this.#running = this.#round();
     });
   }
 
-  async #scan(): Promise<void> {
+  /** What fails is tried again in the next round, and does not keep the others from their turn. */
+  async #attempt(step: () => Promise<void>): Promise<void> {
+    try {
+      if (!this.#stop.signal.aborted) await step();
+    } catch (error) {
+      if (!this.#stop.signal.aborted) this.#parts.disk.refused(error);
+    }
+  }
+
+  async #removeLeftovers(): Promise<void> {
+    const { directory, partials, quarantine } = this.#parts;
+    if (!directory.locked) return;
+    await partials.tidy();
+    await quarantine.tidy();
+  }
+
+  async #keepLimits(): Promise<void> {
+    const { directory, maxAge, wall, tidySpace } = this.#parts;
+    if (!directory.locked) return;
+    if (maxAge > 0) await this.#serial.run(() => this.#remove(0, wall() - maxAge));
+    await tidySpace();
+  }
+
+  async #scanIfDue(): Promise<void> {
     const { clock, log, index, scan } = this.#parts;
     const began = clock.now();
+    if (began < this.#nextScan) return;
     const report = await scan(this.#stop.signal);
     const first = this.#scanned === undefined;
     this.#scanned = { ...report, took: clock.now() - began };

@@ -1,8 +1,10 @@
 import { spawnSync } from 'node:child_process';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import type { DiskCache } from '../../../agent/cache/disk-cache.ts';
+import { DiskState } from '../../../agent/cache/disk-state.ts';
+import { silent } from '../../../agent/cache/log.ts';
 import { FakeTime } from './support/fake-time.ts';
 import { type Call, changes, FaultyFiles } from './support/faulty-files.ts';
 import { danglingNarinfos } from './support/invariants.ts';
@@ -101,9 +103,43 @@ test.for(['ENOSPC', 'EIO'])('%s at any one write: the cache goes on with the nex
       expect(await fetched(cache, one)).toEqual(one.file);
     }
     expect(await danglingNarinfos(dir)).toEqual([]);
+    expect((await readdir(join(dir, 'partial'))).filter((name) => name.endsWith('.tmp'))).toEqual([]);
     await cache.close();
     await rm(dir, { recursive: true });
   }
+});
+
+test('a NAR that is wrong is not served, even when the disk does not let it be moved', async () => {
+  const files = new FaultyFiles();
+  const cache = await openCache({ dir: await temporaryDirectory() }, { files });
+  const one = sample();
+  await store(cache, one);
+  const narinfo = await cache.narinfo(one.narinfo.storePath.hashPart);
+  if (narinfo === undefined) throw new Error('not stored');
+  files.verdict = (call) => (changes(call) ? 'EROFS' : undefined);
+  await cache.quarantine(narinfo, 'a bit flipped');
+  expect(await cache.narinfo(one.narinfo.storePath.hashPart)).toBeUndefined();
+  expect(await cache.open(narinfo)).toBeUndefined();
+});
+
+test('a disk that keeps refusing is tried ever more rarely, but at least once a minute', async () => {
+  const time = new FakeTime();
+  const tries: number[] = [];
+  const probe = async () => {
+    tries.push(time.now());
+    throw new Error('still no');
+  };
+  const disk = new DiskState(time, probe, silent);
+  disk.refused(new Error('no'));
+  disk.refused(new Error('no'));
+  for (let second = 0; second < 300; second += 1) {
+    time.pass(1000);
+    await new Promise(setImmediate);
+  }
+  expect(tries.map((ms) => ms / 1000)).toEqual([5, 15, 35, 75, 135, 195, 255]);
+  await disk.close();
+  time.pass(60_000);
+  expect(tries).toHaveLength(7);
 });
 
 test('EIO at any read: it counts, and reads as absent or ends with an error', async () => {
@@ -219,7 +255,37 @@ test('a read-only disk, for real: it is served from, and stored to once it is wr
   time.pass(6000);
   await expect.poll(() => cache.stats().disk.condition).toBe('ok');
   expect(await store(cache, late)).toBe(true);
-  await expect(openCache({ dir })).rejects.toMatchObject({ code: 'cache-locked' });
+});
+
+test('of two that find a disk read-only, one gets it when it is writable', async ({ skip }) => {
+  const dir = await tmpfs('2m');
+  if (dir === undefined) return skip();
+  await (await openCache({ dir })).close();
+  spawnSync('mount', ['-o', 'remount,ro', dir]);
+  const time = new FakeTime();
+  const both = [await openCache({ dir }, { clock: time }), await openCache({ dir }, { clock: time })];
+  spawnSync('mount', ['-o', 'remount,rw', dir]);
+  time.pass(6000);
+  const conditions = () => both.map((cache) => cache.stats().disk.condition).sort();
+  await expect.poll(conditions).toEqual(['locked', 'ok']);
+});
+
+test('room is made on a disk that is full from the start', async ({ skip }) => {
+  const dir = await tmpfs('2m');
+  if (dir === undefined) return skip();
+  const before = await openCache({ dir: join(dir, 'cache') });
+  for (const digit of '12345') await store(before, sample({ contents: Buffer.alloc(200_000, digit) }));
+  await before.close();
+  spawnSync('dd', ['if=/dev/zero', `of=${join(dir, 'something-else')}`, 'bs=4096']);
+  expect((await statfs(dir)).bavail).toBe(0);
+
+  const time = new FakeTime();
+  const cache = await openCache({ dir: join(dir, 'cache') }, { clock: time, wall: time.wall });
+  expect(cache.stats().disk.condition).toBe('full');
+  await cache.settled();
+  time.pass(6000);
+  await expect.poll(() => cache.stats().disk.condition).toBe('ok');
+  expect(await store(cache, sample())).toBe(true);
 });
 
 test('a directory that is removed under the agent is made anew', async () => {

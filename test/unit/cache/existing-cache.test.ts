@@ -100,10 +100,10 @@ test('a directory that nix copy wrote is used in place', async ({ skip }) => {
 test('what others add, use and remove is noticed: at once when asked for, else within the hour', async () => {
   const [dir, elsewhere] = [await temporaryDirectory(), await temporaryDirectory()];
   const other = await openCache({ dir: elsewhere });
-  const [asked, pushed, removed, usedByOthers] = [sample(), sample(), sample(), sample()];
+  const [asked, pushed, removed, usedByOthers, unused] = [sample(), sample(), sample(), sample(), sample()];
   const time = new FakeTime();
-  const cache = await openCache({ dir }, { clock: time, wall: time.wall });
-  for (const one of [removed, usedByOthers]) await store(cache, one);
+  const cache = await openCache({ dir, maxAge: 2 * hour }, { clock: time, wall: time.wall });
+  for (const one of [removed, usedByOthers, unused]) await store(cache, one);
   await cache.settled();
   for (const one of [asked, pushed]) {
     await store(other, one);
@@ -116,12 +116,16 @@ test('what others add, use and remove is noticed: at once when asked for, else w
   await utimes(nar, Date.now() / 1000 + 1800, Date.now() / 1000);
 
   expect(await fetched(cache, asked)).toEqual(asked.file);
-  expect(cache.stats()).toMatchObject({ paths: 3 });
+  expect(cache.stats()).toMatchObject({ paths: 4 });
   time.pass(hour);
   await cache.settled();
-  expect(cache.stats()).toMatchObject({ paths: 3, nars: 3 });
+  expect(cache.stats()).toMatchObject({ paths: 4, nars: 4 });
   expect(await cache.adopt(twinOf(pushed).narinfo)).toBeDefined();
   expect(await cache.adopt(twinOf(removed).narinfo)).toBeUndefined();
+  time.pass(1.2 * hour);
+  await cache.settled();
+  expect(await readdir(join(dir, 'nar'))).not.toContain(basename(pathsOf(dir, unused).nar));
+  expect(await fetched(cache, usedByOthers)).toEqual(usedByOthers.file);
 });
 
 test('whatever lies in the directory, the scan counts it and goes on', async () => {

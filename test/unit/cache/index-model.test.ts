@@ -44,15 +44,18 @@ const commands = [
       size: fc.nat(20_000),
       narHash: fc.constantFrom(undefined, ...hashes),
       path: fc.option(fc.constantFrom(...paths), { nil: undefined }),
+      ago: fc.nat(10),
     })
-    .map(({ file, size, narHash, path }) =>
+    .map(({ file, size, narHash, path, ago }) =>
       command(`put ${file} ${size} ${path}`, (model, index) => {
-        index.put({ file, size, narHash, lastUse: model.now }, path);
+        const used = model.now - ago;
+        index.put({ file, size, narHash, lastUse: used }, path);
         const known = model.nars.find((nar) => nar.file === file);
         const former = model.nars.find((nar) => path && nar.file !== file && nar.paths.includes(path));
         if (former && path) use(model, { ...former, paths: former.paths.filter((other) => other !== path) });
         const all = new Set([...(known?.paths ?? []), ...(path ? [path] : [])]);
-        const nar = { file, size, narHash: narHash ?? known?.narHash, lastUse: model.now };
+        const lastUse = Math.max(used, known?.lastUse ?? 0);
+        const nar = { file, size, narHash: narHash ?? known?.narHash, lastUse };
         use(model, { ...nar, paths: [...all] });
         if (narHash) expect(index.byNarHash(narHash)?.file).toBe(file);
       }),

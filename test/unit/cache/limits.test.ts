@@ -1,4 +1,4 @@
-import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, stat, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, onTestFinished, test } from 'vitest';
@@ -229,6 +229,68 @@ test('a NAR that no narinfo names counts, and goes like any other', async () => 
   await pass(2 * day);
   await pass(day);
   expect(await readdir(join(dir, 'nar'))).toEqual(['directory']);
+});
+
+test('what is stored again while it is being evicted is there afterwards', async () => {
+  const { cache, dir, files, time } = await timedCache({ maxAge: day });
+  const one = sample();
+  await store(cache, one);
+  const removing = Promise.withResolvers<void>();
+  const goOn = Promise.withResolvers<void>();
+  files.pause = ({ name, path }) => {
+    if (name !== 'remove' || path !== pathsOf(dir, one).narinfo) return undefined;
+    removing.resolve();
+    return goOn.promise;
+  };
+  time.pass(2 * day);
+  await removing.promise;
+  const storing = store(cache, one);
+  await new Promise(setImmediate);
+  goOn.resolve();
+  expect(await storing).toBe(true);
+  await cache.settled();
+  expect(await fetched(cache, one)).toEqual(one.file);
+  expect(cache.stats()).toMatchObject({ paths: 1, nars: 1, evicted: { nars: 1 } });
+});
+
+test('what is used while the directory is being read counts as used last', async () => {
+  const dir = await temporaryDirectory();
+  const before = await openCache({ dir });
+  const all = Array.from({ length: 10 }, () => sample());
+  for (const [n, one] of all.entries()) {
+    await store(before, one);
+    const used = Date.now() / 1000 - 10_000 + 100 * n;
+    await utimes(pathsOf(dir, one).nar, used, used);
+  }
+  await before.close();
+  const [oldest] = all;
+  if (oldest === undefined) throw new Error('nothing stored');
+  const goOn = Promise.withResolvers<void>();
+  const files = new FaultyFiles();
+  // The scan looks at a narinfo without being asked for it, and waits there.
+  files.pause = ({ name, path }) =>
+    name === 'stat' && path === pathsOf(dir, all[9] ?? oldest).nar ? goOn.promise : undefined;
+  const cache = await openCache({ dir, maxSize: 3 * entry }, { files });
+  expect(await has(cache, oldest)).toBe(true);
+  goOn.resolve();
+  await cache.settled();
+  expect(await has(cache, oldest)).toBe(true);
+  expect(cache.stats().nars).toBe(3);
+});
+
+test('quarantine keeps no more than 1 GiB, and nothing for longer than 30 days', async () => {
+  const dir = await temporaryDirectory();
+  const { pass } = await timedCache({ dir });
+  const quarantine = join(dir, 'quarantine');
+  for (const name of ['first', 'second']) {
+    await writeFile(join(quarantine, name), '');
+    await truncate(join(quarantine, name), 600 * 2 ** 20);
+  }
+  await pass(600_000);
+  expect(await readdir(quarantine)).toHaveLength(1);
+  await pass(31 * day);
+  await pass(600_000);
+  expect(await readdir(quarantine)).toEqual([]);
 });
 
 test('whatever is stored, used and left alone, the limits hold and what is served is right', async () => {

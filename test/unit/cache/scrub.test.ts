@@ -1,3 +1,4 @@
+import { readFileSync, writeFileSync } from 'node:fs';
 import { copyFile, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -141,6 +142,18 @@ test('halves without their other half are told, and removed by repair unless the
   expect(await scrubbed(dir, { repair: true })).toMatchObject(found);
   expect(await scrubbed(dir)).toMatchObject({ checked: 1, withoutNar: [], withoutNarinfo: [] });
   expect(await readdir(join(dir, 'nar'))).toHaveLength(1);
+});
+
+test('a NAR whose narinfo comes while the scrub runs is not nobody’s', async () => {
+  const dir = await temporaryDirectory();
+  const cache = await openCache({ dir });
+  const [checked, late] = [signedSample(), signedSample()];
+  for (const one of [checked, late]) await store(cache, one);
+  const { narinfo } = pathsOf(dir, late);
+  const text = readFileSync(narinfo);
+  await rm(narinfo);
+  await scrubbed(dir, { repair: true, progress: () => writeFileSync(narinfo, text) });
+  expect(await fetched(cache, late)).toEqual(late.file);
 });
 
 test('what has no signature by a known key is told and left alone', async () => {

@@ -1,6 +1,7 @@
 import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { realFiles } from '../../../agent/cache/files.ts';
 import { parseNarinfo, printNarinfo } from '../../../agent/nix/narinfo.ts';
 import { collected, fetched, pathsOf, sample, store, storeDir, twinOf } from './support/sample.ts';
 import { openCache, temporaryDirectory } from './support/temporary.ts';
@@ -126,6 +127,21 @@ test('a wrong NAR is set aside with every narinfo that names it, and can be stor
   await store(cache, one);
   expect(await fetched(cache, one)).toEqual(one.file);
   expect(await fetched(cache, bystander)).toEqual(bystander.file);
+});
+
+test('a file closes when the reads under way are done, and no sooner', async () => {
+  const path = join(await temporaryDirectory(), 'file');
+  const bytes = Buffer.alloc(1_000_000, 'bytes');
+  await writeFile(path, bytes);
+  for (let n = 0; n < 100; n += 1) {
+    const file = await realFiles.open(path, 'read');
+    const buffer = Buffer.alloc(bytes.length);
+    const read = file.read(buffer, 0);
+    await Promise.all([file.close(), file.close()]);
+    expect(await read).toBe(bytes.length);
+    expect(buffer.equals(bytes)).toBe(true);
+    await expect(file.read(buffer, 0)).rejects.toMatchObject({ code: 'EBADF' });
+  }
 });
 
 test('many transfers that end at the same time are all stored', async () => {

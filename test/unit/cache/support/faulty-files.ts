@@ -14,17 +14,19 @@ export function changes({ name }: Call): boolean {
   return !['open-read', 'open-continue', 'facts', 'read', 'close', 'stat', 'list', 'space'].includes(name);
 }
 
-/** The real file system, where every call can be made to fail. */
+/** The real file system, where every call can be made to fail, or to wait. */
 export class FaultyFiles implements Files {
   verdict: Verdict = () => undefined;
+  /** What the call has to wait for. */
+  pause: (call: Call) => Promise<void> | undefined = () => undefined;
 
   async open(path: string, mode: 'read' | 'continue' | 'create'): Promise<OpenFile> {
-    this.#judge({ name: `open-${mode}`, path });
+    await this.#judge({ name: `open-${mode}`, path });
     const file = await realFiles.open(path, mode);
     const judged =
       <A extends unknown[], R>(name: string, call: (...parameters: A) => Promise<R>) =>
       async (...parameters: A) => {
-        this.#judge({ name, path });
+        await this.#judge({ name, path });
         return call(...parameters);
       };
     return {
@@ -69,11 +71,12 @@ export class FaultyFiles implements Files {
   }
 
   async #real<T>(name: string, path: string, call: () => Promise<T>): Promise<T> {
-    this.#judge({ name, path });
+    await this.#judge({ name, path });
     return call();
   }
 
-  #judge(call: Call): void {
+  async #judge(call: Call): Promise<void> {
+    await this.pause(call);
     const code = this.verdict(call);
     if (code !== undefined) throw Object.assign(new Error(`${code}: injected, ${call.name}`), { code });
   }
