@@ -9,13 +9,19 @@
   liblzma,
 }:
 let
-  inherit (builtins) attrNames concatStringsSep filter isList isString map split;
+  inherit (builtins)
+    attrNames
+    concatStringsSep
+    filter
+    isList
+    isString
+    map
+    split
+    ;
 
   lib = rec {
     concatStrings = concatStringsSep "";
-    filterAttrs =
-      keep: set:
-      removeAttrs set (filter (name: !keep name set.${name}) (attrNames set));
+    filterAttrs = keep: set: removeAttrs set (filter (name: !keep name set.${name}) (attrNames set));
     hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
     last = list: builtins.elemAt list (builtins.length list - 1);
     mapAttrsToList = f: set: map (name: f name set.${name}) (attrNames set);

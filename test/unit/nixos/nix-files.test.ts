@@ -1,0 +1,30 @@
+import { globSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { runCommand } from '../../e2e/harness/run-command.ts';
+
+const repository = join(import.meta.dirname, '../../..');
+const files = globSync(['flake.nix', 'nixos/**/*.nix', 'test/unit/nixos/**/*.nix'], { cwd: repository });
+
+test('there are Nix files', () => {
+  expect(files).toContain('flake.nix');
+  expect(files).toContain('nixos/laptop.nix');
+});
+
+test.each(files)('%s parses', async (file) => {
+  const { code, stderr } = await runCommand(['nix-instantiate', '--parse', join(repository, file)]);
+  expect(code, stderr).toBe(0);
+});
+
+// The formatter of the flake is not in Debian: this much of it is checked without.
+test.each(files)(
+  '%s has neither tabs, trailing blanks, odd indents, long lines of code nor a ragged end',
+  (file) => {
+    const text = readFileSync(join(repository, file), 'utf8');
+    expect(text).toMatch(/[^\n]\n$/);
+    for (const line of text.split('\n')) {
+      expect(line).not.toMatch(/\t|\s$/);
+      expect(line.match(/^ */)?.[0].length ?? 0).toSatisfy((indent: number) => indent % 2 === 0, line);
+    }
+  },
+);
