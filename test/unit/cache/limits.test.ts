@@ -237,7 +237,9 @@ test('what is stored again while it is being evicted is there afterwards', async
   await store(cache, one);
   const removing = Promise.withResolvers<void>();
   const goOn = Promise.withResolvers<void>();
+  const synced = Promise.withResolvers<void>();
   files.pause = ({ name, path }) => {
+    if (name === 'sync') synced.resolve();
     if (name !== 'remove' || path !== pathsOf(dir, one).narinfo) return undefined;
     removing.resolve();
     return goOn.promise;
@@ -245,7 +247,9 @@ test('what is stored again while it is being evicted is there afterwards', async
   time.pass(2 * day);
   await removing.promise;
   const storing = store(cache, one);
-  await new Promise(setImmediate);
+  await synced.promise;
+  // Time enough for a commit that does not wait.
+  for (let n = 0; n < 200; n += 1) await stat(dir);
   goOn.resolve();
   expect(await storing).toBe(true);
   await cache.settled();
