@@ -13,8 +13,10 @@ import type { Config } from './config/schema.ts';
 import type { SubstituterUrl } from './config/substituters.ts';
 import { LanFace } from './http/lan.ts';
 import { LocalFace } from './http/local.ts';
+import { gone } from './http/reply.ts';
 import { FaceServer } from './http/server.ts';
 import { activatedSockets } from './http/socket-activation.ts';
+import { StatsPage } from './http/stats.ts';
 import { Throttle } from './http/throttle.ts';
 import { NarrowcastError } from './nix/error.ts';
 import type { StorePath } from './nix/store-path.ts';
@@ -58,6 +60,8 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   const sources = new SourceMaker(config, instance, resolver, await readNetrc(config.netrcFile));
   const pool = new SourcePool({ storeDir, log, online: () => network.online });
   for (const substituter of config.substituters) pool.add(sources.ofSubstituter(substituter));
+  // Who fetches for the LAN takes nothing from it but what it is told to: else two of them could wait for each other (I10).
+  if (lan.pullThrough) for (const url of lan.peers) pool.add(sources.ofSubstituter({ url: new URL(url) }));
   const cache = await DiskCache.open({ ...config.cache, storeDir }, { log });
   const trust = new Trust(storeDir, config.trustedPublicKeys);
 
@@ -67,15 +71,22 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   const transfers = new Transfers({ pool, cache, log, patience, widen: (known) => lookup.widen(known) });
   const otherFiles = new OtherFiles(pool, log);
   const local = new LocalFace({ storeDir, lookup, lookAhead, transfers, otherFiles, instance });
-  const localServer = new FaceServer((request, response) => local.handle(request, response), log);
+  const stats = new StatsPage({ network, pool, cache, discovery: () => discovery });
+  const localServer = new FaceServer(async (request, response) => {
+    if (!stats.handle(request, response)) await local.handle(request, response);
+  }, log);
 
+  const throttle = new Throttle(lan.maxUploadRate);
+  const pace = (response: ServerResponse, chunks: AsyncIterable<Uint8Array>) =>
+    throttle.pace(response.req.socket.remoteAddress ?? '', chunks, gone(response));
   const shareKeys = new Map([...config.trustedPublicKeys].filter(([name]) => lan.shareKeys.has(name)));
   const lanFace = new LanFace({
     storeDir,
     cache,
     shareKeys,
     instance,
-    throttle: new Throttle(lan.maxUploadRate),
+    maxRequests: lan.maxConnections,
+    pace,
     pullThrough: lan.pullThrough ? pullThrough() : undefined,
   });
   const lanServer = new FaceServer(
@@ -85,15 +96,9 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   );
   let discovery: Discovery | undefined;
 
-  /** Answers the LAN like this machine's own Nix, but from upstreams alone, so that no question travels in a circle (I10). */
+  /** Answers the LAN like this machine's own Nix, but only what a shareable key has signed. */
   function pullThrough() {
-    const upstreams = { usable: () => pool.usable().filter(({ source }) => source.reach !== 'lan') };
-    const found = new Lookup({
-      pool: upstreams,
-      cache,
-      log,
-      trust: signedOnly(new Trust(storeDir, shareKeys)),
-    });
+    const found = new Lookup({ pool, cache, log, trust: signedOnly(new Trust(storeDir, shareKeys)) });
     const face = new LocalFace({
       storeDir,
       lookup: found,
@@ -101,6 +106,7 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
       transfers,
       otherFiles: new OtherFiles({ usable: () => [] }, log),
       instance,
+      pace,
     });
     return (request: IncomingMessage, response: ServerResponse) => face.handle(request, response);
   }
@@ -112,7 +118,7 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
       ...(port !== undefined && { own: { id, port } }),
       browse: lan.discover && !lan.pullThrough,
       announce: lan.advertise && port !== undefined,
-      staticPeers: lan.peers,
+      staticPeers: lan.pullThrough ? [] : lan.peers,
     });
     followPeers({ peers: found, pool, log, sourceOf: (url, configured) => sources.ofPeer(url, configured) });
     found.on('trouble', (err) => log.warn({ err }, 'mDNS does not work'));

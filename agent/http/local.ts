@@ -22,6 +22,8 @@ export interface LocalFaceOptions {
   readonly otherFiles: OtherFiles;
   /** This agent's name in `Via` headers: a request that carries it has come round in a circle (I10). */
   readonly instance: string;
+  /** Passes a NAR's bytes on no faster than the client may have them; by default as fast as it takes them. */
+  readonly pace?: (response: ServerResponse, chunks: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
 }
 
 type Answer = (
@@ -151,7 +153,7 @@ export class LocalFace {
     await this.#sendNar(response, async () => {
       const reading = await this.#options.transfers.open(known, start, gone(response));
       response.writeHead(status, headers);
-      await send(response, upTo(reading.chunks(), end - start)).finally(() => reading.close());
+      await this.#send(response, upTo(reading.chunks(), end - start)).finally(() => reading.close());
     });
   }
 
@@ -176,8 +178,13 @@ export class LocalFace {
               ...(start > 0 && { 'content-range': `bytes ${start}-${size - 1}/${size}` }),
             };
       response.writeHead(start > 0 && size !== undefined ? 206 : 200, { ...headers, ...extent });
-      await send(response, chunks);
+      await this.#send(response, chunks);
     });
+  }
+
+  #send(response: ServerResponse, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const { pace = (_, whole) => whole } = this.#options;
+    return send(response, pace(response, chunks));
   }
 
   /** A NAR that fails before its first byte is 404, and one that fails later is cut, so that Nix resumes it. */

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { NarrowcastError } from '../nix/error.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { boundConnections } from './connections.ts';
 import type { ActivatedSocket } from './socket-activation.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
@@ -103,7 +104,7 @@ export class FaceServer {
         void this.#answer(request, response);
       },
     );
-    server.maxConnections = this.#maxConnections;
+    boundConnections(server, this.#maxConnections);
     listen(server);
     await once(server, 'listening');
     this.#servers.push(server);

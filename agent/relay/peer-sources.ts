@@ -26,26 +26,29 @@ export interface PeerSourcesOptions {
   readonly log: Logger;
 }
 
-/** Makes sources of the peers that are up, and tells discovery when one fails: it is verified again, not believed gone on hearsay. */
+/**
+ * Makes sources of the peers that are up, until they are not. Tells discovery when such a source fails, which verifies the peer
+ * again then: nobody is gone on hearsay. A cache that the operator made a substituter stays one.
+ */
 export function followPeers({ peers, pool, sourceOf, log }: PeerSourcesOptions): void {
-  const urls = new Map<string, string>();
+  const urlOf = new Map<string, string>();
   peers.on('peer up', ({ url, name, origin }) => {
     const source = sourceOf(url, origin === 'static');
     if (pool.get(source.id) !== undefined) return void source.close();
-    urls.set(source.id, url);
-    pool.add(source);
+    urlOf.set(source.id, url);
+    void pool.add(source).check();
     log.info({ peer: name, url }, 'cache found on the LAN');
   });
   peers.on('peer down', ({ url, name, reason }) => {
-    for (const [id, known] of urls) {
+    for (const [id, known] of urlOf) {
       if (known !== url) continue;
-      urls.delete(id);
+      urlOf.delete(id);
       void pool.remove(id);
     }
     log.info({ peer: name, url, why: reason }, 'cache on the LAN is gone');
   });
   pool.on('changed', () => {
-    for (const [id, url] of urls) {
+    for (const [id, url] of urlOf) {
       const health = pool.get(id)?.health;
       if (health === 'down' || health === 'captive') peers.doubt(url);
     }

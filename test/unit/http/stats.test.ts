@@ -1,0 +1,145 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import * as v from 'valibot';
+import { expect, it, onTestFinished } from 'vitest';
+import { createAgent } from '../../../agent/agent.ts';
+import { loadConfig } from '../../../agent/config/load.ts';
+import type { Option } from '../../../agent/config/options.ts';
+import { StatsPage } from '../../../agent/http/stats.ts';
+import { type Stats, statsSchema } from '../../../agent/http/stats-schema.ts';
+import { createLogger } from '../../../agent/telemetry/log.ts';
+import { DiscoveryError } from '../../../discovery/error.ts';
+import { openCache, temporaryDirectory } from '../cache/support/temporary.ts';
+import { ask } from './lan-face.ts';
+
+/** A cache for our store that has nothing, on loopback. */
+async function emptyCache(): Promise<string> {
+  const server = createServer(({ url }, response) => {
+    if (url === '/nix-cache-info') response.end('StoreDir: /nix/store\nPriority: 7\n');
+    else response.writeHead(404).end();
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return `http://127.0.0.1:${address.port}`;
+}
+
+/** The whole agent in this process; resolves to the port of its local face. */
+async function startAgent(...options: Option[]): Promise<number> {
+  const alone: Option[] = [
+    ['listen', '127.0.0.1:0'],
+    ['cache.dir', await temporaryDirectory()],
+    ['lan.discover', 'false'],
+    ['lan.advertise', 'false'],
+    ['lan.listen', ''],
+  ];
+  const config = await loadConfig({ env: {}, systemFile: '/nowhere', options: [...alone, ...options] });
+  const agent = await createAgent(config, await createLogger('silent'));
+  const { urls } = await agent.start();
+  onTestFinished(() => agent.stop());
+  return Number(new URL(urls[0] ?? '').port);
+}
+
+/** Parsed strictly: what the schema does not name is a fault. */
+function read(text: string): Stats {
+  const json: unknown = JSON.parse(text);
+  const stats = v.parse(statsSchema, json);
+  expect(stats).toEqual(json);
+  return stats;
+}
+
+it('tells of sources, peers, network and cache, in the documented form', async () => {
+  const [upstream, peer] = [await emptyCache(), await emptyCache()];
+  const dead = 'http://127.0.0.1:9';
+  const port = await startAgent(['substituters', `${upstream}?priority=3 ${dead}`], ['lan.peers', peer]);
+  let stats = read((await ask(port, '/stats')).body.toString());
+  const updated = async () => {
+    stats = read((await ask(port, '/stats')).body.toString());
+    return stats;
+  };
+  await expect.poll(async () => (await updated()).peers[0]?.state).toBe('up');
+  await expect
+    .poll(async () => (await updated()).sources.map(({ health }) => health))
+    .toEqual(['up', 'down', 'up']);
+
+  expect(stats).toMatchObject({
+    schema: 1,
+    version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+    sources: [
+      { id: upstream, reach: 'upstream', reason: null, priority: 3, bytesPerSecond: null },
+      { id: dead, reach: 'upstream', reason: expect.stringContaining('ECONNREFUSED'), latencyMs: null },
+      { id: peer, reach: 'lan', reason: null, priority: 7 },
+    ],
+    peers: [
+      { name: peer.replace('http://', ''), url: `${peer}/`, origin: 'static', reason: null, announced: {} },
+    ],
+    cache: { paths: 0, nars: 0, bytes: 0, disk: { condition: 'ok' } },
+  });
+  expect(Math.abs(Date.parse(stats.startedAt) + stats.uptimeMs - Date.now())).toBeLessThan(5_000);
+  expect(Date.now() - Date.parse(stats.peers[0]?.lastSeen ?? '')).toBeLessThan(60_000);
+  expect(stats.network.addresses.every(({ address }) => address !== '127.0.0.1')).toBe(true);
+});
+
+it('tells where multicast DNS does not work', async () => {
+  const link = {
+    index: 1,
+    carrierChanges: 0,
+    family: 'IPv4',
+    netmask: '255.255.255.0',
+    tunnel: false,
+  } as const;
+  const cache = await openCache({ dir: await temporaryDirectory() });
+  const { network } = new StatsPage({
+    network: {
+      online: true,
+      addresses: [
+        { ...link, name: 'eth0', address: '10.0.0.2' },
+        { ...link, name: 'wlan0', address: '10.1.0.2' },
+      ],
+    },
+    pool: { all: [] },
+    cache,
+    discovery: () => ({
+      peers: [],
+      links: [
+        { name: 'eth0', address: '10.0.0.2', trouble: undefined },
+        {
+          name: 'wlan0',
+          address: '10.1.0.2',
+          trouble: new DiscoveryError('port-taken', 'The port is taken.'),
+        },
+      ],
+    }),
+  }).stats();
+  expect(network).toEqual({
+    online: true,
+    addresses: [
+      { interface: 'eth0', address: '10.0.0.2', mdnsTrouble: null },
+      { interface: 'wlan0', address: '10.1.0.2', mdnsTrouble: 'The port is taken.' },
+    ],
+  });
+});
+
+it('is for this machine: a page on the web that has a name for us reads nothing', async () => {
+  const port = await startAgent(['substituters', '']);
+  const as = (host: string) => ask(port, '/stats', { headers: { host } });
+  for (const host of ['localhost', `localhost:${port}`, `127.0.0.1:${port}`, '[::1]:1', 'LOCALHOST']) {
+    expect((await as(host)).status, host).toBe(200);
+  }
+  for (const host of ['rebound.example', 'localhost.rebound.example', '192.168.0.2', ':', 'a b']) {
+    const { status, body } = await as(host);
+    expect([status, body.toString()], host).toEqual([403, 'ask for this page at localhost\n']);
+  }
+});
+
+it('answers GET and HEAD, and nothing beneath', async () => {
+  const port = await startAgent(['substituters', '']);
+  const head = await ask(port, '/stats', { method: 'HEAD' });
+  expect([head.status, head.headers['content-type'], head.body.length]).toEqual([200, 'application/json', 0]);
+  expect((await ask(port, '/stats', { method: 'POST' })).status).toBe(405);
+  for (const path of ['/stats/', '/statsx', '/stats?x']) expect((await ask(port, path)).status).toBe(404);
+});
