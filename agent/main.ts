@@ -87,6 +87,14 @@ function commandLine(options: readonly Option[]): Command {
       await pins(sources());
     });
   program
+    .command('peers')
+    .description('show the caches on the LAN that the running agent knows')
+    .option('--json', 'as JSON')
+    .action(async (wishes: { json?: true }) => {
+      const { peers } = await import('./commands/peers.ts');
+      await peers(wishes, sources());
+    });
+  program
     .command('keygen')
     .description('make a key pair to sign store paths with')
     .argument('<NAME>', 'name of the key, such as cache.example.org-1')
