@@ -20,7 +20,7 @@ export interface AnnouncementRecords {
   /** Service, text and address. */
   readonly details: readonly ResourceRecord[];
   /** The answer to the question which types of service there are (RFC 6763, 9). */
-  readonly enumeration: ResourceRecord;
+  readonly enumeration: PointerRecord;
 }
 
 // RFC 6762, 10: records that name a host, or a host's port, are short-lived.

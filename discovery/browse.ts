@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from './clock.ts';
-import type { Packet, PointerRecord, ResourceRecord } from './packet.ts';
+import type { Packet } from './packet.ts';
 import { type Announced, createRecordTable, type News } from './records.ts';
 import { browseName, serviceTypes } from './service-types.ts';
 import { TokenBucket } from './token-bucket.ts';
@@ -18,8 +18,6 @@ export interface Browser {
 export interface BrowseOptions {
   readonly transport: Transport;
   readonly clock: Clock;
-  /** This machine's own pointer on the link: known, and not to be found. */
-  readonly own: PointerRecord | undefined;
   /** Whether a cache is known and well, so that it need not answer again. */
   isSettled(cache: Announced): boolean;
   heard(news: News): void;
@@ -34,7 +32,7 @@ const [extraRate, extraBurst, extraDelay] = [0.2, 5, 50];
 const browsed = serviceTypes.map((type) => ({ name: browseName(type), type: 'PTR' }));
 
 /** Begins to browse for all types of service under which caches are announced. */
-export function browse({ transport, clock, own, isSettled, heard }: BrowseOptions): Browser {
+export function browse({ transport, clock, isSettled, heard }: BrowseOptions): Browser {
   const table = createRecordTable(clock);
   const extra = new TokenBucket(clock, extraRate, extraBurst);
   const timers = schedule.map((delay) => clock.after(delay, ask));
@@ -43,8 +41,7 @@ export function browse({ transport, clock, own, isSettled, heard }: BrowseOption
 
   function ask(): void {
     const details = table.askIncomplete().flatMap((name) => ['SRV', 'TXT'].map((type) => ({ name, type })));
-    const known = table.knownAnswers(isSettled);
-    transport.query([...browsed, ...details], own ? [own, ...known] : known);
+    transport.query([...browsed, ...details], table.knownAnswers(isSettled));
   }
 
   function askAgain(): void {
@@ -57,10 +54,7 @@ export function browse({ transport, clock, own, isSettled, heard }: BrowseOption
 
   return {
     received: (response, source) => {
-      const news = table.learn(
-        source,
-        response.records.filter((record) => !isOwn(record)),
-      );
+      const news = table.learn(source, response.records);
       if (news.seen.length > 0 || news.gone.length > 0) heard(news);
       if (table.hasIncomplete()) askAgain();
     },
@@ -70,9 +64,4 @@ export function browse({ transport, clock, own, isSettled, heard }: BrowseOption
       soon?.();
     },
   };
-
-  function isOwn(record: ResourceRecord): boolean {
-    const name = record.type === 'PTR' ? record.data : record.name;
-    return name.toLowerCase() === own?.data.toLowerCase();
-  }
 }

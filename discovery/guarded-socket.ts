@@ -24,7 +24,7 @@ export interface UdpSocket {
   close(onClosed?: () => void): unknown;
 }
 
-/** How a socket fares. */
+/** How a socket fares. Nothing is told of one that was closed. */
 export interface SocketWatcher {
   /** A packet went out. */
   sent(): void;
@@ -104,8 +104,8 @@ export class GuardedSocket extends EventEmitter {
     }
     this.#attempt(() =>
       this.#inner.send(message, offset, length, port, address, (error) => {
-        if (error) this.#watcher.failed(error);
-        else this.#watcher.sent();
+        if (error) this.#fail(error);
+        else if (!this.#closed) this.#watcher.sent();
         onSent(error);
       }),
     );
@@ -125,8 +125,12 @@ export class GuardedSocket extends EventEmitter {
     try {
       run();
     } catch (error) {
-      this.#watcher.failed(asError(error));
+      this.#fail(asError(error));
     }
+  }
+
+  #fail(error: Error): void {
+    if (!this.#closed) this.#watcher.failed(error);
   }
 
   // Not before the library, which calls, is done: closing it half-way would leave its timer running.

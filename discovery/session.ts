@@ -75,14 +75,9 @@ export function openSession(options: SessionOptions): Session {
           if (packet.kind === 'query') announcer?.received(packet);
           else browser?.received(packet, address);
         },
-        sent: () => {
-          if (transport === opened) fare(undefined);
-        },
-        failed: (error) => {
-          if (transport === opened) fare(explain(error, link));
-        },
+        sent: () => fare(undefined),
+        failed: (error) => fare(explain(error, link)),
         broken: (error) => {
-          if (transport !== opened) return;
           fare(explain(error, link));
           close();
           reopening = clock.after(reopenAfter, open);
@@ -94,7 +89,7 @@ export function openSession(options: SessionOptions): Session {
     if (records) announcer = announce(records, opened, clock);
     if (options.browse) {
       const { isSettled, heard } = options;
-      browser = browse({ transport: opened, clock, own: records?.pointer, isSettled, heard });
+      browser = browse({ transport: opened, clock, isSettled, heard });
     }
   }
 

@@ -65,6 +65,7 @@ describe('discovery', () => {
   it('never takes itself for a peer when it hears its own id from elsewhere', async () => {
     const { clock, link, boot } = scene();
     const own = boot('192.168.0.42', { own: { id: 'pi42', port: 6271 } });
+    await clock.pass(10);
     link.deliver(announcement('another name', 80, '_nix-cache._tcp', ['id=pi42']), '192.168.0.9');
     await clock.pass(30_000);
     expect(own.verified).toEqual([]);
