@@ -1,0 +1,114 @@
+import { createHash } from 'node:crypto';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { type Fixture, type FixturePath, hashPartOf, largeClosure, pathNamed } from '../fixtures/closure.ts';
+import { narrowcast } from './harness/narrowcast.ts';
+import { Nginx } from './harness/nginx.ts';
+import { RelayProcess } from './harness/relay-process.ts';
+import { digestOfBase32, field } from './harness/spoiled-narinfo.ts';
+import { TemporaryDirectory } from './harness/temporary-directory.ts';
+
+let fixture: Fixture;
+beforeAll(async () => {
+  fixture = await largeClosure();
+});
+
+/** What a client of the relay gets for a path: the whole right NAR, 404, or a connection that is cut before the NAR's end. */
+async function read(
+  relay: RelayProcess,
+  { path, narHash, narSize }: FixturePath,
+): Promise<'right' | 'wrong' | 'cut' | '404'> {
+  const narinfo = await fetch(`${relay.url}/${hashPartOf(path)}.narinfo`);
+  if (narinfo.status === 404) return '404';
+  const nar = await fetch(`${relay.url}/${field(await narinfo.text(), 'URL')}`);
+  if (nar.status === 404) return '404';
+  const hash = createHash('sha256');
+  let bytes = 0;
+  try {
+    for await (const chunk of nar.body ?? []) {
+      hash.update(chunk);
+      bytes += chunk.length;
+    }
+  } catch {
+    return bytes < narSize ? 'cut' : 'wrong';
+  }
+  const right = hash.digest().equals(digestOfBase32(narHash.slice('sha256:'.length)));
+  return right ? 'right' : 'wrong';
+}
+
+/** Turns a bit over in the middle of a path's stored NAR. Returns the file's name. */
+async function damage(cache: string, { path }: FixturePath): Promise<string> {
+  const url = field(await readFile(join(cache, `${hashPartOf(path)}.narinfo`), 'utf8'), 'URL');
+  const bytes = await readFile(join(cache, url));
+  const middle = bytes.length >> 1;
+  bytes.writeUInt8(bytes.readUInt8(middle) ^ 1, middle);
+  await writeFile(join(cache, url), bytes);
+  return url.slice('nar/'.length);
+}
+
+/** In every compression, and small enough to be held back until they are verified. */
+const small = ['lowest-leaf-8', 'middle-leaf-3', 'stored-gzipped', 'stored-brotlied', 'stored-as-is'];
+/** Larger than that. */
+const large = ['upper-leaf-0', 'top-leaf-0'];
+
+describe('a bit flipped in a stored NAR', () => {
+  let directory: TemporaryDirectory;
+  let nginx: Nginx;
+  let cache: string;
+  let config: Readonly<Record<string, unknown>>;
+  let damaged: string[];
+
+  beforeEach(async () => {
+    directory = await TemporaryDirectory.create('damage');
+    nginx = await Nginx.start(fixture.dir);
+    cache = join(directory.path, 'cache');
+    config = {
+      substituters: [nginx.url],
+      'trusted-public-keys': [fixture.publicKey],
+      cache: { dir: cache },
+    };
+    const targets = [...small, ...large].map((name) => pathNamed(fixture, name));
+    const { code, stderr } = await narrowcast(['fetch', ...targets.map(({ path }) => path)], config);
+    expect(code, stderr).toBe(0);
+    damaged = await Promise.all(targets.map((target) => damage(cache, target)));
+  }, 60_000);
+
+  afterEach(async () => {
+    await nginx[Symbol.asyncDispose]();
+    await directory[Symbol.asyncDispose]();
+  });
+
+  /** All that was damaged, and its narinfos, is out of the way, and counted. */
+  async function expectQuarantined(relay: RelayProcess): Promise<void> {
+    expect(await readdir(join(cache, 'quarantine'))).toEqual(expect.arrayContaining(damaged));
+    const stats = await (await fetch(`${relay.url}/stats`)).json();
+    expect(stats).toMatchObject({ cache: { quarantine: { nars: damaged.length } } });
+  }
+
+  test('never reaches a reader with its NAR whole, and not at all where a source has the right one', {
+    timeout: 60_000,
+  }, async () => {
+    await using relay = await RelayProcess.start(config);
+    for (const name of small)
+      expect([name, await read(relay, pathNamed(fixture, name))]).toEqual([name, 'right']);
+    for (const name of large)
+      expect(['right', 'cut'], name).toContain(await read(relay, pathNamed(fixture, name)));
+    await expectQuarantined(relay);
+    await relay.stop();
+    const { code, stdout, stderr } = await narrowcast(['scrub'], config);
+    expect([code, stderr], stdout).toEqual([0, '']);
+  });
+
+  test('offline ends in a cut or in 404, and then in 404', { timeout: 60_000 }, async () => {
+    await nginx[Symbol.asyncDispose]();
+    await using relay = await RelayProcess.start(config);
+    for (const name of small)
+      expect([name, await read(relay, pathNamed(fixture, name))]).toEqual([name, '404']);
+    for (const name of large)
+      expect(['cut', '404'], name).toContain(await read(relay, pathNamed(fixture, name)));
+    await expectQuarantined(relay);
+    for (const name of [...small, ...large])
+      expect([name, await read(relay, pathNamed(fixture, name))]).toEqual([name, '404']);
+  });
+});
