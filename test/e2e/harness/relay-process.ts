@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -11,8 +11,8 @@ import { TemporaryDirectory } from './temporary-directory.ts';
 export type RelayConfig = Readonly<Record<string, unknown>>;
 
 export interface RelayOptions {
-  /** The network in which it lives; the machine's own when left out. */
-  readonly inside?: Offline;
+  /** Where it lives: its network, or its file systems; the machine's own when left out. */
+  readonly inside?: Pick<Offline, 'enter'>;
   /** Environment beside PATH, HOME and XDG_CACHE_HOME. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -41,13 +41,13 @@ export class RelayProcess implements AsyncDisposable {
   readonly url: string;
   readonly #process: ChildProcess;
   readonly #directory: TemporaryDirectory;
-  readonly #lines: LogLine[];
+  readonly #log: Log;
 
-  private constructor(url: string, process: ChildProcess, directory: TemporaryDirectory, lines: LogLine[]) {
+  private constructor(url: string, process: ChildProcess, directory: TemporaryDirectory, log: Log) {
     this.url = url;
     this.#process = process;
     this.#directory = directory;
-    this.#lines = lines;
+    this.#log = log;
   }
 
   /** Starts it and waits until it listens. Throws with its log when it ends before that, or does not listen within 15 s. */
@@ -70,9 +70,9 @@ export class RelayProcess implements AsyncDisposable {
       },
     });
 
-    const lines: LogLine[] = [];
+    const log = new Log();
     try {
-      return new RelayProcess(await readiness(child, lines), child, directory, lines);
+      return new RelayProcess(await readiness(child, log), child, directory, log);
     } catch (error) {
       await end(child);
       await directory[Symbol.asyncDispose]();
@@ -86,7 +86,17 @@ export class RelayProcess implements AsyncDisposable {
 
   /** Everything logged so far; a line that is not JSON is its own `msg`. */
   logs(): readonly LogLine[] {
-    return this.#lines;
+    return this.#log.lines;
+  }
+
+  /** The first line with this message. Waits for it, for as long as given, and then throws. */
+  async logged(msg: string, withinMs = 15_000): Promise<LogLine> {
+    const signal = AbortSignal.timeout(withinMs);
+    for (;;) {
+      const line = this.#log.lines.find((line) => line.msg === msg);
+      if (line !== undefined) return line;
+      await once(this.#log, 'line', { signal });
+    }
   }
 
   async memory(): Promise<Memory> {
@@ -107,18 +117,28 @@ export class RelayProcess implements AsyncDisposable {
   }
 }
 
+/** All lines so far; emits 'line' with each. */
+class Log extends EventEmitter<{ line: [] }> {
+  readonly lines: LogLine[] = [];
+
+  add(line: LogLine): void {
+    this.lines.push(line);
+    this.emit('line');
+  }
+}
+
 /** Collects the log for as long as the process lives; the returned promise settles with the URL of the line that says it listens. */
-function readiness(child: ChildProcess, lines: LogLine[]): Promise<string> {
+function readiness(child: ChildProcess, log: Log): Promise<string> {
   return new Promise((resolve, reject) => {
     const fail = (what: string) => {
-      reject(new Error(`The relay ${what}:\n${lines.map((line) => JSON.stringify(line)).join('\n')}`));
+      reject(new Error(`The relay ${what}:\n${log.lines.map((line) => JSON.stringify(line)).join('\n')}`));
     };
     const timer = setTimeout(() => fail(`does not listen after ${readyWithinMs} ms`), readyWithinMs);
     for (const output of [child.stdout, child.stderr]) {
       if (output === null) continue;
       createInterface({ input: output }).on('line', (text) => {
         const line = parseLine(text);
-        lines.push(line);
+        log.add(line);
         if (line.msg === 'listening' && typeof line['url'] === 'string') {
           clearTimeout(timer);
           resolve(line['url']);
