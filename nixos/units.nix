@@ -34,9 +34,10 @@ in
         "narrowcast.socket"
         "network.target"
       ];
-      # An agent that cannot start at all has Nix refused after a minute's tries, rather than waiting for ever.
-      StartLimitIntervalSec = 60;
-      StartLimitBurst = 20;
+      # Connections wait for an agent that starts again. For one that never starts they shall not: after ten tries systemd
+      # gives the socket up, and Nix, refused at once, goes on without.
+      StartLimitIntervalSec = 120;
+      StartLimitBurst = 10;
     };
     Service = {
       Type = "notify";

@@ -104,6 +104,6 @@ describe('the service', () => {
       Restart: 'always',
       WatchdogSec: 60,
     });
-    expect(service['Unit']).toMatchObject({ StartLimitIntervalSec: 60, StartLimitBurst: 20 });
+    expect(service['Unit']).toMatchObject({ StartLimitIntervalSec: 120, StartLimitBurst: 10 });
   });
 });
