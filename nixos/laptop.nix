@@ -152,14 +152,24 @@ in
       // lib.mapAttrs (_: lib.mkDefault) nixSettings.defaults;
 
     systemd.sockets.narrowcast = {
-      unitConfig = units.socket.Unit;
-      socketConfig = units.socket.Socket;
+      description = units.socket.Unit.Description;
+      listenStreams = units.socket.Socket.ListenStream;
+      socketConfig = removeAttrs units.socket.Socket [ "ListenStream" ];
       wantedBy = units.socket.Install.WantedBy;
     };
     systemd.services.narrowcast = {
-      unitConfig = units.service.Unit;
+      description = units.service.Unit.Description;
+      requires = units.service.Unit.Requires;
+      after = units.service.Unit.After;
+      unitConfig = removeAttrs units.service.Unit [
+        "Description"
+        "Requires"
+        "After"
+      ];
       serviceConfig = units.service.Service;
       wantedBy = units.service.Install.WantedBy;
+      # For systemd-notify.
+      path = [ config.systemd.package ];
       # A new system restarts the service alone. Stopping it first would stop the socket, too.
       stopIfChanged = false;
     };

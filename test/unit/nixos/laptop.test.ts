@@ -75,11 +75,12 @@ skippable(describe, skipReason)('services.narrowcast', () => {
       wantedBy: ['multi-user.target'],
       stopIfChanged: false,
       serviceConfig: { ExecStart: '/narrowcast/bin/narrowcast serve --config /narrowcast.toml' },
-      unitConfig: { Requires: ['narrowcast.socket'] },
+      requires: ['narrowcast.socket'],
+      path: ['/systemd'],
     });
     expect(socket).toMatchObject({
       wantedBy: ['sockets.target'],
-      socketConfig: { ListenStream: ['127.0.0.1:6270', '[::1]:6270'] },
+      listenStreams: ['127.0.0.1:6270', '[::1]:6270'],
     });
     expect(file['narrowcast/config.toml']).toEqual({
       text: expect.stringContaining('substituters = ["https://cache.nixos.org/"]\n'),
@@ -139,7 +140,7 @@ skippable(describe, skipReason)('services.narrowcast', () => {
       substituters: ['http://only'],
       cache: { 'max-age': '14d', 'max-size': '20GiB' },
     });
-    expect(socket.socketConfig.ListenStream).toEqual(['127.0.0.1:7000']);
+    expect(socket.listenStreams).toEqual(['127.0.0.1:7000']);
     expect(file['narrowcast/config.toml'].text).toContain('some-new-key = [1]\n');
   });
 

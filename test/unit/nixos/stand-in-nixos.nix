@@ -27,6 +27,7 @@ in
       };
     };
     services.avahi.extraConfig = optional types.lines "";
+    systemd.package = optional types.str "/systemd";
     systemd.services = anything;
     systemd.sockets = mkOption {
       default = { };
