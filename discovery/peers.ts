@@ -126,8 +126,9 @@ class PeerTable extends EventEmitter<{ up: [Peer]; down: [Peer] }> implements Pe
     entry.lastSeen = this.#clock.wall();
     if (entry.state !== 'up' && (!known || this.#unproven.take())) this.#checkWithin(entry, gapForOthers);
     for (const other of this.#entries.values()) {
-      // It may have got another address, and the old one nobody to say goodbye for it.
-      if (other !== entry && other.name === entry.name) this.#checkWithin(other, gapForOthers);
+      // The cache may have moved to this address, and could not say goodbye from its old one.
+      const isNamesake = other !== entry && other.name === entry.name;
+      if (isNamesake && other.state === 'up') this.#checkWithin(other, gapForOthers);
     }
   }
 
@@ -154,8 +155,8 @@ class PeerTable extends EventEmitter<{ up: [Peer]; down: [Peer] }> implements Pe
   moved(wasLost: (address: string) => boolean): void {
     for (const entry of this.#entries.values()) {
       entry.failures = 0;
-      if (entry.origin !== 'static' && wasLost(entry.address))
-        this.#demote(entry, 'checking', 'the network changed');
+      const isLost = entry.origin !== 'static' && wasLost(entry.address);
+      if (isLost) this.#demote(entry, 'checking', 'the network changed');
       this.#check(entry);
     }
   }
