@@ -51,6 +51,8 @@ const slowSamples = 5;
 const worthLeaving = 10_000;
 /** A source that must be verified first gives this many bytes at least in the time that it has, if nobody else can be asked. */
 const leastUnproven = 1024 * 1024;
+/** While clients wait, sources that are away are asked this often, in ms, whether they are back. */
+const probeEvery = 2_000;
 /** Rank of what is tried only when nothing else is left. */
 const lastResort = 10;
 
@@ -94,8 +96,8 @@ export class Choice {
       const wait = this.#deadline - clock.now();
       if (left.length === 0 || wait <= 0 || !mayWait())
         throw new NarUnavailable(known.narinfo.storePath.base);
-      await change.within(wait);
-      this.#widened = false;
+      if (await change.within(Math.min(wait, probeEvery))) this.#widened = false;
+      else for (const supply of left) supply.probe();
     }
   }
 
@@ -271,8 +273,8 @@ export class Choice {
 /** Notices a change of a source's health or of the network from the moment it is made. */
 class PoolChange implements Disposable {
   readonly #options: Pick<ChoiceOptions, 'pool' | 'clock' | 'signal'>;
-  readonly #happened = Promise.withResolvers<void>();
-  readonly #notice = () => this.#happened.resolve();
+  readonly #happened = Promise.withResolvers<boolean>();
+  readonly #notice = () => this.#happened.resolve(true);
 
   constructor(options: Pick<ChoiceOptions, 'pool' | 'clock' | 'signal'>) {
     this.#options = options;
@@ -280,11 +282,13 @@ class PoolChange implements Disposable {
     options.signal.addEventListener('abort', this.#notice);
   }
 
-  /** Resolves when it has happened, when the transfer is aborted, and after `ms` at the latest. */
-  async within(ms: number): Promise<void> {
-    const cancel = this.#options.clock.after(ms, this.#notice);
-    await this.#happened.promise;
+  /** Resolves to true when it has happened or the transfer is aborted, to false after `ms`. */
+  async within(ms: number): Promise<boolean> {
+    const late = Promise.withResolvers<boolean>();
+    const cancel = this.#options.clock.after(ms, () => late.resolve(false));
+    const happened = await Promise.race([this.#happened.promise, late.promise]);
     cancel();
+    return happened;
   }
 
   [Symbol.dispose](): void {

@@ -1,8 +1,8 @@
 import type { Narinfo } from '../nix/narinfo.ts';
 import { type Mark, NarCheck } from './nar-check.ts';
 
-/** Marks are this far apart at least, in bytes: each costs a copy of the hash's state. */
-const markEvery = 16 * 1024;
+/** So many marks at most lie in the last bytes: each costs a copy of the hash's state. */
+const marksInLastBytes = 4;
 
 /**
  * Checks a NAR as it is decoded, from one file after the other, and says up to where clients may have it. What a client has cannot be
@@ -75,7 +75,8 @@ export class Release {
       this.#check.update(chunk);
     }
     const last = this.#marks.at(-1)?.position ?? 0;
-    if (this.#check.position - last >= markEvery) this.#marks.push(this.#check.mark());
+    if (this.#check.position - last >= this.#lastBytes / marksInLastBytes)
+      this.#marks.push(this.#check.mark());
     this.#forget();
   }
 

@@ -30,6 +30,8 @@ export interface Supply {
   open(offset: number, signal: AbortSignal): Promise<SourceBody>;
   /** Its bytes stopped coming. Resolves when `usable` says what that means. */
   stopped(error: SourceError): Promise<void>;
+  /** Asks whether it is back, without waiting. */
+  probe(): void;
   /** The whole NAR came from here, and it holds. */
   proved(): void;
   /** The whole NAR came from here, and it does not hold. */
@@ -122,6 +124,7 @@ function fromOffer(known: KnownPath, offer: Offer, { standings, clock }: SupplyC
       else if (error.fault === 'silent' && standings.silence(source) < heardLately) void source.check();
       else source.suspect(error);
     },
+    probe: () => void source.check(),
     proved: () => standings.verified(source),
     lied: () => standings.wrong(source),
     withdraw: async () => known.withdraw(source, clock.now()),
@@ -151,6 +154,7 @@ function fromDisk(known: KnownPath, cache: NarCache, narinfo: Narinfo): Supply {
       return { offset, size: file.size, type: undefined, chunks };
     },
     stopped: async () => {},
+    probe: () => {},
     proved: () => {},
     lied: () => {},
     async withdraw(why) {
