@@ -100,6 +100,11 @@ export class Lab {
     this.#ip(host, 'addr', 'add', `${address}/24`, 'dev', device);
   }
 
+  /** The host as a place to run commands at. */
+  on(host: string): { enter(argv: readonly string[]): string[] } {
+    return { enter: (argv) => ['ip', 'netns', 'exec', namespace(host), ...argv] };
+  }
+
   /** Runs a command on the host and returns what it printed. */
   exec(host: string, command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): string {
     return execFileSync('ip', ['netns', 'exec', namespace(host), command, ...args], {

@@ -13,7 +13,7 @@ export interface PrivateStoreOptions {
   /** Settings for every command, over the harness's own. */
   readonly options?: NixOptions;
   /** The network that its commands see; the machine's own when left out. */
-  readonly inside?: Offline;
+  readonly inside?: Pick<Offline, 'enter'>;
 }
 
 export interface NixRunOptions {
@@ -71,7 +71,7 @@ export function privateStoreSkipReason(): string | undefined {
 export class PrivateStore implements AsyncDisposable {
   readonly #directory: TemporaryDirectory;
   readonly #options: NixOptions;
-  readonly #inside: Offline | undefined;
+  readonly #inside: Pick<Offline, 'enter'> | undefined;
 
   private constructor(directory: TemporaryDirectory, { options, inside }: PrivateStoreOptions) {
     this.#directory = directory;
