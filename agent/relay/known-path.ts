@@ -2,15 +2,22 @@ import { type NarHash, narHashOf, sameHash } from '../nix/hash.ts';
 import type { Narinfo } from '../nix/narinfo.ts';
 import type { HashPart } from '../nix/store-path.ts';
 import type { MonitoredSource } from '../source/monitored-source.ts';
+import { copyOf, detached, memoryOf } from './detached.ts';
 import type { Trusted } from './trust.ts';
 
-/** A source that has the NAR of a path, and how: URL, compression and FileHash as that source's own narinfo says. */
+/** A source that has the NAR of a path, and how: URL, compression, FileHash and FileSize are as that source's own narinfo says. */
 export interface Offer {
   readonly source: MonitoredSource;
   readonly narinfo: Narinfo;
 }
 
+/** How long it is believed that a source still has what it offered, in ms. */
+const offeredFor = 3_600_000;
+/** How long it is believed that the cache directory still has what was seen there, in ms: it evicts. */
+const storedFor = 60_000;
 const distrustFor = 60_000;
+/** Bytes. */
+const perOffer = 600;
 
 /** What the relay knows of one store path: the trusted narinfo, and who has the NAR. */
 export class KnownPath {
@@ -20,18 +27,18 @@ export class KnownPath {
   readonly narHash: NarHash;
   /** The NAR is in the cache directory, as far as is known. */
   stored: boolean;
-  /** When the sources were last asked, in the clock's ms. */
-  askedAt: number;
-  readonly #offers = new Map<string, Offer>();
+  #storedAt: number;
+  readonly #offers = new Map<string, { readonly offer: Offer; readonly at: number }>();
   /** Sources that did not keep what they offered, and until when they are not believed. */
   readonly #withdrawn = new Map<string, number>();
 
-  constructor(trusted: Trusted, askedAt: number, stored = false) {
-    this.narinfo = trusted.narinfo;
+  /** `now` in the clock's ms; `stored` when the NAR was seen in the cache directory. */
+  constructor(trusted: Trusted, now: number, stored = false) {
+    this.narinfo = detached(trusted.narinfo);
     this.trustedBy = trusted.by;
     this.narHash = narHashOf(trusted.narinfo.narHash);
-    this.askedAt = askedAt;
     this.stored = stored;
+    this.#storedAt = stored ? now : Number.NEGATIVE_INFINITY;
   }
 
   get hashPart(): HashPart {
@@ -39,31 +46,45 @@ export class KnownPath {
   }
 
   get offers(): readonly Offer[] {
-    return [...this.#offers.values()];
+    return [...this.#offers.values()].map(({ offer }) => offer);
   }
 
-  /** Whether the NAR can be had now (I2). */
-  get obtainable(): boolean {
-    if (this.stored) return true;
-    for (const { source } of this.#offers.values()) if (source.usable) return true;
+  /** What it takes in memory, in bytes, roughly. */
+  get memory(): number {
+    let bytes = memoryOf(this.narinfo);
+    for (const { offer } of this.#offers.values()) bytes += perOffer + offer.narinfo.url.length;
+    return bytes;
+  }
+
+  /** Whether the NAR can be had now, as far as that was found out lately (I2). */
+  obtainable(now: number): boolean {
+    if (this.stored && now - this.#storedAt < storedFor) return true;
+    for (const { offer, at } of this.#offers.values())
+      if (offer.source.usable && now - at < offeredFor) return true;
     return false;
   }
 
-  /**
-   * Adds a source whose narinfo names the same NAR, trusted or not: equal NarHash means equal bytes (I4). False when it names
-   * another, or was found out a moment ago.
-   */
-  offer(offer: Offer, now: number): boolean {
-    if (this.hasWithdrawn(offer.source, now)) return false;
-    const same =
-      offer.narinfo.narSize === this.narinfo.narSize && sameHash(offer.narinfo.narHash, this.narinfo.narHash);
-    if (same) this.#offers.set(offer.source.id, offer);
-    return same;
+  /** Whether the NAR was found in the cache directory just now. */
+  seen(stored: boolean, now: number): void {
+    this.stored = stored;
+    if (stored) this.#storedAt = now;
+  }
+
+  /** Whether a narinfo, trusted or not, names the same NAR: equal NarHash means equal bytes (I4). */
+  isSame({ narHash, narSize }: Narinfo): boolean {
+    return narSize === this.narinfo.narSize && sameHash(narHash, this.narinfo.narHash);
+  }
+
+  /** Adds a source whose narinfo names the same NAR. False when it names another, or the source was found out a moment ago. */
+  offer({ source, narinfo }: Offer, now: number): boolean {
+    if (this.hasWithdrawn(source, now) || !this.isSame(narinfo)) return false;
+    this.#offers.set(source.id, { offer: { source, narinfo: withFileOf(this.narinfo, narinfo) }, at: now });
+    return true;
   }
 
   /** Whether a source was found out a moment ago. */
   hasWithdrawn(source: MonitoredSource, now: number): boolean {
-    return (this.#withdrawn.get(source.id) ?? 0) > now;
+    return (this.#withdrawn.get(source.id) ?? Number.NEGATIVE_INFINITY) > now;
   }
 
   /** A source does not have the NAR, or gave a wrong one: it is not asked for it again for a minute. */
@@ -71,4 +92,16 @@ export class KnownPath {
     this.#offers.delete(source.id);
     this.#withdrawn.set(source.id, now + distrustFor);
   }
+}
+
+/** The trusted narinfo with another one's file; nothing else of that is kept, for nobody has vouched for it. */
+function withFileOf(trusted: Narinfo, { url, compression, fileHash, fileSize }: Narinfo): Narinfo {
+  const { fileHash: _, fileSize: __, ...rest } = trusted;
+  return {
+    ...rest,
+    url: copyOf(url),
+    compression,
+    ...(fileHash !== undefined && { fileHash }),
+    ...(fileSize !== undefined && { fileSize }),
+  };
 }

@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { NarCache } from '../cache/nar-cache.ts';
+import { isDecodable } from '../nix/compression.ts';
 import type { Narinfo } from '../nix/narinfo.ts';
 import type { HashPart } from '../nix/store-path.ts';
 import { SourceError } from '../source/error.ts';
@@ -7,7 +8,7 @@ import type { MonitoredSource } from '../source/monitored-source.ts';
 import type { SourcePool } from '../source/source-pool.ts';
 import { type Clock, systemClock } from '../telemetry/clock.ts';
 import type { Logger } from '../telemetry/log.ts';
-import { KnownPath } from './known-path.ts';
+import { KnownPath, type Offer } from './known-path.ts';
 import type { Trust } from './trust.ts';
 
 export interface LookupOptions {
@@ -18,10 +19,9 @@ export interface LookupOptions {
   readonly clock?: Clock;
 }
 
-/** About 2 KiB each. */
 const maxKnown = 10_000;
-/** How long it is believed that a source still has a path, in ms. */
-const believedFor = 3_600_000;
+/** Most paths take some 5 KiB, but who sends narinfos can make it a hundred times that. */
+const maxKnownBytes = 64 * 1024 * 1024;
 /** A source gets at most this much of a head start, in ms, before the next is asked as well. */
 const maxHeadStart = 150;
 
@@ -29,8 +29,12 @@ const maxHeadStart = 150;
 export class Lookup {
   readonly #options: LookupOptions;
   readonly #clock: Clock;
-  readonly #known = new LRUCache<HashPart, KnownPath>({ max: maxKnown });
-  readonly #flights = new Map<HashPart, Promise<KnownPath | undefined>>();
+  readonly #known = new LRUCache<HashPart, KnownPath>({
+    max: maxKnown,
+    maxSize: maxKnownBytes,
+    sizeCalculation: ({ memory }) => memory,
+  });
+  readonly #flights = new Map<string, Promise<KnownPath | undefined>>();
 
   constructor(options: LookupOptions) {
     this.#options = options;
@@ -40,18 +44,22 @@ export class Lookup {
   /** What memory has and may be answered at once. */
   remembered(hashPart: HashPart): KnownPath | undefined {
     const known = this.#known.get(hashPart);
-    if (known === undefined || !known.obtainable) return undefined;
-    return known.stored || this.#clock.now() - known.askedAt < believedFor ? known : undefined;
+    return known?.obtainable(this.#clock.now()) ? known : undefined;
   }
 
-  /** Finds a path; undefined when nobody reachable has it. Never rejects: whatever fails is 'not here' (I1). One flight per path. */
-  async find(hashPart: HashPart): Promise<KnownPath | undefined> {
+  /**
+   * Finds a path; undefined when nobody reachable has it. Never rejects: whatever fails is 'not here' (I1). One flight per path. A question
+   * of another agent comes with its `Via` header and has a flight of its own, which sources are told of: two agents that ask each
+   * other would wait for each other in one (I10).
+   */
+  async find(hashPart: HashPart, via?: string): Promise<KnownPath | undefined> {
     const remembered = this.remembered(hashPart);
     if (remembered !== undefined) return remembered;
-    const running = this.#flights.get(hashPart);
+    const key = via === undefined ? hashPart : `${hashPart} ${via}`;
+    const running = this.#flights.get(key);
     if (running !== undefined) return await running;
-    const flight = this.#search(hashPart).finally(() => this.#flights.delete(hashPart));
-    this.#flights.set(hashPart, flight);
+    const flight = this.#search(hashPart, via).finally(() => this.#flights.delete(key));
+    this.#flights.set(key, flight);
     return await flight;
   }
 
@@ -59,34 +67,42 @@ export class Lookup {
   async widen(known: KnownPath): Promise<void> {
     const offered = new Set(known.offers.map(({ source }) => source.id));
     const others = this.#options.pool.usable().filter((source) => !offered.has(source.id));
+    const never = new AbortController().signal;
     await Promise.all(
       others.map(async (source) => {
-        const narinfo = await this.#ask(source, known.hashPart, new AbortController().signal);
-        if (narinfo !== undefined) known.offer({ source, narinfo }, this.#clock.now());
+        const narinfo = await this.#ask(source, known.hashPart, never);
+        if (narinfo !== undefined) this.#addOffer(known, { source, narinfo });
       }),
     );
   }
 
-  async #search(hashPart: HashPart): Promise<KnownPath | undefined> {
-    const stored = await this.#onDisk(hashPart);
-    const found = stored ?? (await this.#race(hashPart));
-    if (found !== undefined) this.#known.set(hashPart, found);
-    return found;
+  async #search(hashPart: HashPart, via: string | undefined): Promise<KnownPath | undefined> {
+    return (await this.#onDisk(hashPart)) ?? (await this.#race(hashPart, via));
   }
 
   async #onDisk(hashPart: HashPart): Promise<KnownPath | undefined> {
+    const before = this.#known.peek(hashPart);
+    const wasStored = before?.stored === true;
     const narinfo = await this.#options.cache?.narinfo(hashPart);
-    if (narinfo === undefined) return undefined;
-    const trusted = this.#options.trust.judge(narinfo);
-    return trusted && new KnownPath(trusted, this.#clock.now(), true);
+    const now = this.#clock.now();
+    if (narinfo === undefined || !isDecodable(narinfo.compression)) {
+      if (wasStored) before.seen(false, now);
+      return undefined;
+    }
+    if (before?.isSame(narinfo)) {
+      before.seen(true, now);
+      return before;
+    }
+    const trusted = this.#options.trust.judge(narinfo, true);
+    return trusted && this.#remember(new KnownPath(trusted, now, true));
   }
 
   /** Asks the near sources together, then each upstream after a head start of the ones before, until one answer is valid. */
-  #race(hashPart: HashPart): Promise<KnownPath | undefined> {
+  #race(hashPart: HashPart, via: string | undefined): Promise<KnownPath | undefined> {
     const { promise, resolve } = Promise.withResolvers<KnownPath | undefined>();
     const groups = inGroups(this.#options.pool.usable().filter((source) => !source.lacks(hashPart)));
     const over = new AbortController();
-    const untrusted: { source: MonitoredSource; narinfo: Narinfo }[] = [];
+    const untrusted: Offer[] = [];
     let winner: KnownPath | undefined;
     let open = 0;
     let next = 0;
@@ -103,26 +119,28 @@ export class Lookup {
       for (const source of group) {
         // Near sources may finish after the race: a second place to take the bytes from.
         const signal = source.source.reach === 'upstream' ? over.signal : new AbortController().signal;
-        void this.#ask(source, hashPart, signal).then((narinfo) => answered(source, narinfo));
+        void this.#ask(source, hashPart, signal, via).then((narinfo) =>
+          answered(narinfo && { source, narinfo }),
+        );
       }
       if (next < groups.length) cancelHeadStart = this.#clock.after(headStart(group), start);
     };
 
-    const answered = (source: MonitoredSource, narinfo: Narinfo | undefined) => {
+    const answered = (offer: Offer | undefined) => {
       open--;
       if (winner !== undefined) {
-        if (narinfo !== undefined) winner.offer({ source, narinfo }, this.#clock.now());
+        if (offer !== undefined) this.#addOffer(winner, offer);
         return;
       }
-      if (narinfo !== undefined) winner = this.#judge(source, narinfo);
+      if (offer !== undefined) winner = this.#judge(offer);
       if (winner !== undefined) {
-        for (const offer of untrusted) winner.offer(offer, this.#clock.now());
+        for (const late of untrusted) this.#addOffer(winner, late);
         cancelHeadStart();
         over.abort();
         resolve(winner);
         return;
       }
-      if (narinfo !== undefined) untrusted.push({ source, narinfo });
+      if (offer !== undefined) untrusted.push(offer);
       if (open === 0) start();
     };
 
@@ -130,31 +148,47 @@ export class Lookup {
     return promise;
   }
 
-  #judge(source: MonitoredSource, narinfo: Narinfo): KnownPath | undefined {
+  /** The path that an answer makes known, or that was known before and is confirmed by it. */
+  #judge(offer: Offer): KnownPath | undefined {
+    const { source, narinfo } = offer;
     const { hashPart, base } = narinfo.storePath;
     const before = this.#known.peek(hashPart);
-    const now = this.#clock.now();
-    if (before?.hasWithdrawn(source, now)) return undefined;
-    if (before?.offer({ source, narinfo }, now)) {
-      before.askedAt = now;
-      return before;
-    }
-    const trusted = this.#options.trust.judge(narinfo);
+    if (before?.hasWithdrawn(source, this.#clock.now())) return undefined;
+    if (before !== undefined && this.#addOffer(before, offer)) return before;
+    const trusted = this.#options.trust.judge(narinfo, source.source.configured);
     if (trusted === undefined) {
-      this.#options.log.debug(
-        { source: source.id, path: base },
-        'narinfo has no valid signature by a trusted key',
-      );
+      this.#options.log.debug({ source: source.id, path: base }, 'narinfo is not to be trusted');
       return undefined;
     }
-    const known = new KnownPath(trusted, now);
-    known.offer({ source, narinfo }, now);
+    const known = new KnownPath(trusted, this.#clock.now());
+    known.offer(offer, this.#clock.now());
+    return this.#remember(known);
+  }
+
+  #addOffer(known: KnownPath, offer: Offer): boolean {
+    const added = known.offer(offer, this.#clock.now());
+    if (added && this.#known.peek(known.hashPart) === known) this.#remember(known);
+    return added;
+  }
+
+  /** Puts the path in memory, or weighs it anew there. */
+  #remember(known: KnownPath): KnownPath {
+    this.#known.delete(known.hashPart);
+    this.#known.set(known.hashPart, known);
     return known;
   }
 
-  async #ask(source: MonitoredSource, hashPart: HashPart, signal: AbortSignal): Promise<Narinfo | undefined> {
+  async #ask(
+    source: MonitoredSource,
+    hashPart: HashPart,
+    signal: AbortSignal,
+    via?: string,
+  ): Promise<Narinfo | undefined> {
     try {
-      return await source.narinfo(hashPart, signal);
+      const narinfo = await source.narinfo(hashPart, signal, via);
+      // What only Nix can decode nobody can verify before Nix has it (DESIGN 5.4).
+      const verifiable = narinfo === undefined || isDecodable(narinfo.compression);
+      return verifiable || source.source.configured ? narinfo : undefined;
     } catch (error) {
       if (error instanceof SourceError)
         this.#options.log.debug({ err: error, source: source.id, hashPart }, 'lookup failed');

@@ -18,10 +18,21 @@ export class Trust {
     this.#keys = keys;
   }
 
-  /** The narinfo as it may be passed on, without a `CA:` that does not hold; undefined when it does not count. */
-  judge(narinfo: Narinfo): Trusted | undefined {
+  /**
+   * The narinfo as it may be passed on, without a `CA:` that does not hold; undefined when it does not count. A true address does not
+   * always vouch for NarHash: where it does not, an unsigned NarHash is believed only of a source that the operator `configured`.
+   */
+  judge(narinfo: Narinfo, configured: boolean): Trusted | undefined {
     const signer = trustedSigner(narinfo, this.#storeDir, this.#keys);
-    if (signer === undefined && !contentAddressHolds(narinfo, this.#storeDir)) return undefined;
-    return { narinfo: withTrueContentAddress(narinfo, this.#storeDir), by: signer ?? 'content address' };
+    if (signer !== undefined) return { narinfo: withTrueContentAddress(narinfo, this.#storeDir), by: signer };
+    if (!contentAddressHolds(narinfo, this.#storeDir) || !(configured || bindsNarHash(narinfo)))
+      return undefined;
+    return { narinfo, by: 'content address' };
   }
+}
+
+/** Whether a content address that holds is the NarHash itself: the recursive sha256 of a path that does not refer to itself. */
+function bindsNarHash({ ca, storePath, references }: Narinfo): boolean {
+  const refersToItself = references.some(({ base }) => base === storePath.base);
+  return ca?.startsWith('fixed:r:sha256:') === true && !refersToItself;
 }
