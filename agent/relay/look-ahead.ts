@@ -1,11 +1,13 @@
 import { LRUCache } from 'lru-cache';
 import type { HashPart, StorePath } from '../nix/store-path.ts';
+import { type Clock, systemClock } from '../telemetry/clock.ts';
 import type { KnownPath } from './known-path.ts';
 
 export interface LookAheadOptions {
   readonly find: (hashPart: HashPart) => Promise<KnownPath | undefined>;
   /** Whether the local store has a path already, so that Nix will not ask for it. */
   readonly inStore: (path: StorePath) => Promise<boolean>;
+  readonly clock?: Clock;
 }
 
 const maxAtOnce = 16;
@@ -19,12 +21,14 @@ const seenFor = 60_000;
  */
 export class LookAhead {
   readonly #options: LookAheadOptions;
-  readonly #seen = new LRUCache<HashPart, 'queued' | 'followed'>({ max: 4 * maxQueued, ttl: seenFor });
+  readonly #seen: LRUCache<HashPart, 'queued' | 'followed'>;
   readonly #queue: StorePath[] = [];
   #running = 0;
 
   constructor(options: LookAheadOptions) {
     this.#options = options;
+    const perf = options.clock ?? systemClock;
+    this.#seen = new LRUCache({ max: 4 * maxQueued, ttl: seenFor, ttlResolution: 0, perf });
   }
 
   /** Nix was told of this path: it will ask for the references next. Does nothing beyond its bounds. */
