@@ -26,6 +26,9 @@ export interface LocalFaceOptions {
   readonly pace?: (response: ServerResponse, chunks: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
 }
 
+/** Some thirty agents, one behind the other. */
+const maxVia = 1024;
+
 type Answer = (
   request: IncomingMessage,
   response: ServerResponse,
@@ -46,7 +49,7 @@ const opaqueExtensions = new Map<string, Compression>(
 export class LocalFace {
   readonly #options: LocalFaceOptions;
   readonly #cacheInfo: Buffer;
-  readonly #narinfos = new WeakMap<KnownPath, { text: Buffer; opaque: boolean }>();
+  readonly #narinfos = new WeakMap<KnownPath, { text: Buffer; compression: Compression }>();
   readonly #routes: readonly (readonly [RegExp, Answer])[];
 
   constructor(options: LocalFaceOptions) {
@@ -74,7 +77,8 @@ export class LocalFace {
       if (match === null) continue;
       if (request.method !== 'GET' && request.method !== 'HEAD')
         return say(response, 405, 'only GET and HEAD', { allow: 'GET, HEAD' });
-      if (request.headers.via?.includes(this.#options.instance))
+      const { via = '' } = request.headers;
+      if (via.includes(this.#options.instance) || via.length > maxVia)
         return say(response, 404, 'this request has come round in a circle');
       return await answer(request, response, ...match.slice(1));
     }
@@ -91,7 +95,8 @@ export class LocalFace {
 
   readonly #narinfo: Answer = async (request, response, hashPart = '') => {
     if (!isHashPart(hashPart)) return say(response, 404, 'not here');
-    const known = this.#options.lookup.remembered(hashPart) ?? (await this.#options.lookup.find(hashPart));
+    const { lookup } = this.#options;
+    const known = lookup.remembered(hashPart) ?? (await lookup.find(hashPart, request.headers.via));
     const text = known && this.#render(known);
     if (known === undefined || text === undefined) return say(response, 404, 'not here');
     response.writeHead(200, { 'content-type': 'text/x-nix-narinfo', 'content-length': text.length });
@@ -101,25 +106,22 @@ export class LocalFace {
 
   /** The narinfo as this face answers it: decoded NARs, our own URL, nothing that nobody has checked. */
   #render(known: KnownPath): Buffer | undefined {
-    const decodable =
-      known.stored ||
-      known.offers.some(({ narinfo, source }) => source.usable && isDecodable(narinfo.compression));
+    const compression = servedAs(known);
+    if (compression === undefined) return undefined;
     const rendered = this.#narinfos.get(known);
-    if (rendered !== undefined && rendered.opaque === !decodable) return rendered.text;
+    if (rendered?.compression === compression) return rendered.text;
     const { fileHash: _, fileSize: __, extra: ___, ...trusted } = known.narinfo;
-    const offer = known.offers.find(({ source }) => source.usable);
-    if (!decodable && offer === undefined) return undefined;
-    const compression = decodable || offer === undefined ? 'none' : offer.narinfo.compression;
     const url = `nar/${known.hashPart}-${known.narHash}.nar${fileExtension(compression)}`;
     const narinfo: Narinfo = { ...trusted, url, compression, extra: [] };
     const text = Buffer.from(printNarinfo(narinfo, this.#options.storeDir));
-    this.#narinfos.set(known, { text, opaque: !decodable });
+    this.#narinfos.set(known, { text, compression });
     return text;
   }
 
   readonly #nar: Answer = async (request, response, hashPart = '', narHash = '', extension = '') => {
+    const { via } = request.headers;
     const known =
-      isHashPart(hashPart) && isNarHash(narHash) ? await this.#path(hashPart, narHash) : undefined;
+      isHashPart(hashPart) && isNarHash(narHash) ? await this.#path(hashPart, narHash, via) : undefined;
     const opaque = opaqueExtensions.get(extension);
     if (known === undefined || (extension !== '' && opaque === undefined))
       return say(response, 404, 'not here');
@@ -129,8 +131,8 @@ export class LocalFace {
   };
 
   /** The path whose NAR a URL names; undefined when it is not known with this NarHash. */
-  async #path(hashPart: HashPart, narHash: NarHash): Promise<KnownPath | undefined> {
-    const known = await this.#options.lookup.find(hashPart);
+  async #path(hashPart: HashPart, narHash: NarHash, via: string | undefined): Promise<KnownPath | undefined> {
+    const known = await this.#options.lookup.find(hashPart, via);
     return known?.narHash === narHash ? known : undefined;
   }
 
@@ -163,21 +165,23 @@ export class LocalFace {
     known: KnownPath,
     compression: Compression,
   ): Promise<void> {
-    const [offer] = opaqueOffers(known, compression);
-    if (offer === undefined) return say(response, 404, 'not here');
-    const headers = { 'content-type': 'application/x-nix-nar', 'accept-ranges': 'bytes' };
-    if (request.method === 'HEAD') return void response.writeHead(200, headers).end();
+    if (!opaqueOffers(known).some(({ narinfo }) => narinfo.compression === compression))
+      return say(response, 404, 'not here');
+    const type = { 'content-type': 'application/x-nix-nar' };
+    if (request.method === 'HEAD') return void response.writeHead(200, type).end();
     const start = Number(/^bytes=(\d{1,15})-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
     await this.#sendNar(response, async () => {
       const { size, chunks } = await openOpaque(known, compression, start, gone(response));
-      const extent =
-        size === undefined
-          ? {}
-          : {
-              'content-length': size - start,
-              ...(start > 0 && { 'content-range': `bytes ${start}-${size - 1}/${size}` }),
-            };
-      response.writeHead(start > 0 && size !== undefined ? 206 : 200, { ...headers, ...extent });
+      if (size !== undefined) {
+        response.writeHead(start > 0 ? 206 : 200, {
+          ...type,
+          'accept-ranges': 'bytes',
+          'content-length': size - start,
+          ...(start > 0 && { 'content-range': `bytes ${start}-${size - 1}/${size}` }),
+        });
+      } else if (start === 0) response.writeHead(200, type);
+      // A part of something without a size cannot be named, and Nix takes the whole for the part.
+      else throw new NarUnavailable(known.narinfo.storePath.base);
       await this.#send(response, chunks);
     });
   }
@@ -207,6 +211,14 @@ export class LocalFace {
     });
     await send(response, request.method === 'HEAD' ? nothing() : file.chunks);
   };
+}
+
+/** How a NAR is served: decoded where that can be done, else as a source has it; undefined when nobody has it. */
+function servedAs(known: KnownPath): Compression | undefined {
+  const decodable = known.offers.some(
+    ({ narinfo, source }) => source.usable && isDecodable(narinfo.compression),
+  );
+  return known.stored || decodable ? 'none' : opaqueOffers(known)[0]?.narinfo.compression;
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}

@@ -1,14 +1,14 @@
-import type { Compression } from '../nix/compression.ts';
+import { type Compression, isDecodable } from '../nix/compression.ts';
 import { SourceError } from '../source/error.ts';
 import type { SourceBody } from '../source/source.ts';
 import { inOrder } from '../source/source-pool.ts';
 import { NarCut, NarUnavailable } from './error.ts';
 import type { KnownPath, Offer } from './known-path.ts';
 
-/** The offers of a NAR in a compression that the agent cannot decode, best first. */
-export function opaqueOffers(known: KnownPath, compression: Compression): Offer[] {
+/** The offers of a NAR in compressions that the agent cannot decode, best first. */
+export function opaqueOffers(known: KnownPath): Offer[] {
   return known.offers
-    .filter(({ source, narinfo }) => narinfo.compression === compression && source.usable)
+    .filter(({ source, narinfo }) => source.usable && !isDecodable(narinfo.compression))
     .sort((a, b) => inOrder(a.source, b.source));
 }
 
@@ -25,7 +25,8 @@ export async function openOpaque(
 ): Promise<SourceBody> {
   const path = known.narinfo.storePath.base;
   let cause: unknown;
-  for (const { source, narinfo } of opaqueOffers(known, compression)) {
+  for (const { source, narinfo } of opaqueOffers(known)) {
+    if (narinfo.compression !== compression) continue;
     try {
       const body = await source.openNar(narinfo.url, offset, gone);
       const chunks = body.chunks[Symbol.asyncIterator]();

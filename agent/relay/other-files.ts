@@ -6,7 +6,10 @@ import { NarCut } from './error.ts';
 
 const maxBytes = 256 * 1024 * 1024;
 
-/** Files of a binary cache beside narinfos and NARs: listings, build logs, realisations, debug info. Passed through as they are. */
+/**
+ * Files of a binary cache beside narinfos and NARs: listings, build logs, realisations, debug info. Passed through as they are. Nobody
+ * can verify them (I3), so they are taken from sources that the operator named.
+ */
 export class OtherFiles {
   readonly #pool: Pick<SourcePool, 'usable'>;
   readonly #log: Logger;
@@ -20,6 +23,7 @@ export class OtherFiles {
   async open(path: string, gone: AbortSignal): Promise<SourceBody | undefined> {
     if (!staysInside(path)) return undefined;
     for (const source of this.#pool.usable()) {
+      if (!source.source.configured) continue;
       try {
         const body = await source.openFile(path, gone);
         if (body !== undefined) return { ...body, chunks: bounded(body.chunks, path) };

@@ -1,0 +1,90 @@
+import { describe, expect, test } from 'vitest';
+import type { KnownPath } from '../../../agent/relay/known-path.ts';
+import { opaqueOffers, openOpaque } from '../../../agent/relay/opaque.ts';
+import { collected } from '../cache/support/sample.ts';
+import { type Sample, signedSample } from '../source/support/cache-files.ts';
+import { type Reply, reset, text } from '../source/support/scripted-server.ts';
+import { having, type LookupScene, lookupScene } from './support/lookup-scene.ts';
+
+const never = new AbortController().signal;
+
+/** The path in a compression that only Nix can undo; the bytes are the test's. */
+function opaqueSample(scene: LookupScene, file = 'bytes that only Nix can read'): Sample {
+  const path = signedSample(scene.key);
+  return { ...path, narinfo: { ...path.narinfo, compression: 'bzip2' }, file: Buffer.from(file) };
+}
+
+async function knownOf(scene: LookupScene, { narinfo }: Sample): Promise<KnownPath> {
+  const known = await scene.lookup.find(narinfo.storePath.hashPart);
+  if (known === undefined) throw new Error('the path was not found');
+  await scene.lookup.widen(known);
+  return known;
+}
+
+/** The narinfo as it should be; the NAR otherwise. */
+function withNar(path: Sample, nar: Reply): Reply {
+  const rest = having(path);
+  return (request, response) => (request.url === `/${path.narinfo.url}` ? nar : rest)(request, response);
+}
+
+describe('a NAR that only Nix can decode', () => {
+  test('comes as it is, with its size', async () => {
+    const scene = await lookupScene();
+    const path = opaqueSample(scene);
+    await scene.upstream('cache', having(path));
+    const body = await openOpaque(await knownOf(scene, path), 'bzip2', 0, never);
+    expect(body).toMatchObject({ offset: 0, size: path.file.length });
+    expect(await collected(body.chunks)).toEqual(path.file);
+  });
+
+  test.for([1, 10, 27])('goes on from byte %i, though its source has no ranges', async (offset) => {
+    const scene = await lookupScene();
+    const path = opaqueSample(scene);
+    await scene.upstream('cache', having(path));
+    const body = await openOpaque(await knownOf(scene, path), 'bzip2', offset, never);
+    expect(body.offset).toBe(offset);
+    expect(await collected(body.chunks)).toEqual(path.file.subarray(offset));
+  });
+
+  test.for<[string, Reply]>([
+    ['gone', text(404)],
+    ['cut', reset],
+    ['empty', text(200)],
+  ])('comes from the next source when it is %s at the first', async ([_, reply]) => {
+    const scene = await lookupScene();
+    const path = opaqueSample(scene);
+    await scene.upstream('first', withNar(path, reply), 1);
+    await scene.upstream('second', having(path), 2);
+    const body = await openOpaque(await knownOf(scene, path), 'bzip2', 0, never);
+    expect(await collected(body.chunks)).toEqual(path.file);
+  });
+
+  test('is unavailable when no source gives a byte, or none has this compression', async () => {
+    const scene = await lookupScene();
+    const path = opaqueSample(scene);
+    const { source } = await scene.upstream('cache', withNar(path, text(404)));
+    const known = await knownOf(scene, path);
+    await expect(openOpaque(known, 'bzip2', 0, never)).rejects.toMatchObject({ code: 'nar-unavailable' });
+    await expect(openOpaque(known, 'lzip', 0, never)).rejects.toMatchObject({ code: 'nar-unavailable' });
+    expect(source.usable).toBe(true);
+  });
+
+  test('is cut when its source stops in the middle', async () => {
+    const scene = await lookupScene();
+    const path = opaqueSample(scene);
+    const half: Reply = (_, response) => {
+      response.writeHead(200, { 'content-length': 100 }).write('half', () => response.destroy());
+    };
+    await scene.upstream('cache', withNar(path, half));
+    const { chunks } = await openOpaque(await knownOf(scene, path), 'bzip2', 0, never);
+    await expect(collected(chunks)).rejects.toMatchObject({ code: 'nar-cut' });
+  });
+
+  test('is offered in the order of the sources', async () => {
+    const scene = await lookupScene();
+    const path = opaqueSample(scene);
+    for (const priority of [3, 1, 2]) await scene.upstream(`p${priority}`, having(path), priority);
+    const offers = opaqueOffers(await knownOf(scene, path));
+    expect(offers.map(({ source }) => source.priority)).toEqual([1, 2, 3]);
+  });
+});
