@@ -1,15 +1,14 @@
 import { type ConfigSources, loadConfig } from '../config/load.ts';
 import { NarrowcastError } from '../nix/error.ts';
-import type { Narinfo } from '../nix/narinfo.ts';
 import type { StorePath } from '../nix/store-path.ts';
 import { systemClock } from '../telemetry/clock.ts';
 import type { RelayClient } from './fetch/relay-client.ts';
 import { someRelay } from './fetch/some-relay.ts';
+import { Tally } from './fetch/tally.ts';
 import { Warming } from './fetch/warming.ts';
 import { storePathArgument } from './store-path-argument.ts';
-import { counted, readableBytes, readableTime } from './terminal/amounts.ts';
-import { bar, Display, endNeatly } from './terminal/display.ts';
-import { Pace } from './terminal/pace.ts';
+import { counted, readableBytes } from './terminal/amounts.ts';
+import { Display, endNeatly } from './terminal/display.ts';
 
 /** What `fetch` was asked for beside the paths. */
 export interface FetchOptions {
@@ -43,7 +42,7 @@ async function warm(
   closure: boolean,
   storeDir: string,
 ): Promise<void> {
-  const tally = new Tally();
+  const tally = new Tally(systemClock);
   const display = new Display(() => tally.line(warming.paths));
   const warming = new Warming(client, closure, systemClock, {
     found: (narinfo) => tally.found(narinfo),
@@ -73,60 +72,5 @@ async function warm(
       'not-fetched',
       `${counted(tally.failures, 'path')} could not be fetched; see above.`,
     );
-  }
-}
-
-/** What was wanted, what is there, how fast it came. Bytes are those of NARs, which are larger than what crosses the link. */
-class Tally {
-  readonly #pace = new Pace(systemClock);
-  readonly #began = systemClock.now();
-  #kept = 0;
-  #fetched = 0;
-  #failed = 0;
-  #bytes = 0;
-  #there = 0;
-  #came = 0;
-
-  found({ narSize }: Narinfo): void {
-    this.#bytes += narSize;
-  }
-
-  came(bytes: number): void {
-    this.#came += bytes;
-    this.#pace.add(bytes);
-  }
-
-  kept({ narSize }: Narinfo, fetched: boolean): void {
-    this.#kept += 1;
-    if (fetched) this.#fetched += 1;
-    else this.#there += narSize;
-  }
-
-  failed(): void {
-    this.#failed += 1;
-  }
-
-  get failures(): number {
-    return this.#failed;
-  }
-
-  /** `[####----] 12/70 paths, 34 MiB/120 MiB, 1.1 MiB/s, 1:18 left` */
-  line(paths: number): string {
-    const done = this.#there + this.#came;
-    const left = this.#pace.timeFor(this.#bytes - done);
-    const parts = [
-      `${this.#kept}/${paths} paths`,
-      `${readableBytes(done)}/${readableBytes(this.#bytes)}`,
-      ...(left === undefined
-        ? []
-        : [`${readableBytes(this.#pace.perSecond)}/s`, `${readableTime(left)} left`]),
-    ];
-    return `${bar(done, this.#bytes)} ${parts.join(', ')}`;
-  }
-
-  summary(): string {
-    const took = readableTime(systemClock.now() - this.#began);
-    const fetched = `${counted(this.#fetched, 'path')} fetched (${readableBytes(this.#came)} in ${took})`;
-    return `${fetched}, ${this.#kept - this.#fetched} there before, ${this.#failed} failed`;
   }
 }

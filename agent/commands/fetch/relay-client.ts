@@ -9,6 +9,8 @@ export class RelayError extends NarrowcastError {}
 
 /** As long as Nix waits (its stalled-download-timeout), in ms. */
 const silence = 300_000;
+/** What runs on this machine says who it is within this time, in ms. */
+const greeting = 10_000;
 const maxConnections = 64;
 
 /** A client of the local face, as Nix is one. Everything throws RelayError `relay-gone` when nobody answers. */
@@ -30,7 +32,8 @@ export class RelayClient {
    * @throws RelayError `relay-foreign` when something else is
    */
   async greet(): Promise<void> {
-    const { statusCode, body } = await this.#request('GET', '/nix-cache-info');
+    const signal = AbortSignal.timeout(greeting);
+    const { statusCode, body } = await this.#request('GET', '/nix-cache-info', signal);
     const storeDir = storeDirIn(await this.#text(body));
     if (statusCode !== 200 || storeDir !== this.#storeDir) {
       const what = storeDir === undefined ? 'no Nix cache' : `a cache for the store ${storeDir}`;
