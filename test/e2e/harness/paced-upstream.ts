@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { join, normalize } from 'node:path';
 import { portOf } from './ports.ts';
 
-const piece = 16 * 1024;
+const piece = 4 * 1024;
 
 /**
  * A binary cache behind a link of so many bytes per second, which all requests share, and which counts what crosses it. The link is
@@ -39,6 +39,11 @@ export class PacedUpstream
     return `http://127.0.0.1:${portOf(this.#server)}`;
   }
 
+  /** Cuts every connection: nothing more crosses the link for who was connected. */
+  hangUp(): void {
+    this.#server.closeAllConnections();
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.close();
     this.#server.closeAllConnections();
@@ -57,7 +62,7 @@ export class PacedUpstream
     for (let at = from; at < file.length; at += piece) {
       const bytes = file.subarray(at, at + piece);
       await this.#turn(bytes.length);
-      if (response.destroyed) return;
+      if (response.destroyed || request.socket.destroyed) return;
       response.write(bytes);
       if (path.startsWith('/nar/')) {
         this.crossed.nars += bytes.length;
