@@ -3,9 +3,10 @@ import type { Socket } from 'node:net';
 
 /**
  * Keeps a server at no more than `max` connections. A newcomer takes the place of a connection without a request, first of one from
- * the address that has most: whoever opens many and says nothing, or says it slowly, keeps nobody out.
+ * the address that has most: whoever opens many and says nothing, or says it slowly, keeps nobody out. Once the server listens no
+ * more, a connection ends with its answer; the result ends those without a request.
  */
-export function boundConnections(server: Server, max: number): void {
+export function boundConnections(server: Server, max: number): () => void {
   const open = new Set<Socket>();
   /** Those that owe no answer, the longest idle first. */
   const idle = new Set<Socket>();
@@ -25,9 +26,13 @@ export function boundConnections(server: Server, max: number): void {
   server.on('request', ({ socket }, response) => {
     idle.delete(socket);
     response.once('close', () => {
-      if (!socket.destroyed) idle.add(socket);
+      if (!server.listening) socket.destroySoon();
+      else if (!socket.destroyed) idle.add(socket);
     });
   });
+  return () => {
+    for (const socket of idle) socket.destroy();
+  };
 }
 
 function leastWanted(open: ReadonlySet<Socket>, idle: ReadonlySet<Socket>): Socket | undefined {

@@ -69,7 +69,7 @@ export class LocalFace {
     ];
   }
 
-  /** Answers one request; never rejects. */
+  /** Answers one request; rejects only when its connection is to be cut. */
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = request.url ?? '/';
     for (const [pattern, answer] of this.#routes) {
@@ -196,9 +196,8 @@ export class LocalFace {
     try {
       await answer();
     } catch (error) {
-      if (!response.headersSent && error instanceof NarUnavailable) return say(response, 404, 'not here');
-      response.destroy();
-      throw error;
+      if (response.headersSent || !(error instanceof NarUnavailable)) throw error;
+      say(response, 404, 'not here');
     }
   }
 

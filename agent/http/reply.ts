@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
-import { delay, systemClock } from '../telemetry/clock.ts';
+import { NarrowcastError } from '../nix/error.ts';
+import { type Clock, systemClock } from '../telemetry/clock.ts';
 
 /** A client that takes nothing for this long, in ms, is gone; Nix itself gives up after as much. */
 const clientPatience = 300_000;
@@ -20,20 +21,26 @@ export function say(
   response.end(response.req.method === 'HEAD' ? undefined : body);
 }
 
-/** Aborts when the client goes away before the answer is complete. */
+/** Aborts when the client goes away, or has gone before, and when the answer is complete. */
 export function gone(response: ServerResponse): AbortSignal {
   const controller = new AbortController();
-  response.once('close', () => controller.abort());
+  const abort = () => controller.abort(new NarrowcastError('client-gone', 'The client has left'));
+  if (response.closed || response.destroyed) abort();
+  else response.once('close', abort);
   return controller.signal;
 }
 
 /** Sends chunks as fast as the client takes them and ends the answer; resolves early when the client leaves. Rejects with the chunks' error. */
-export async function send(response: ServerResponse, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+export async function send(
+  response: ServerResponse,
+  chunks: AsyncIterable<Uint8Array>,
+  clock: Clock = systemClock,
+): Promise<void> {
   for await (const chunk of chunks) {
     if (response.destroyed) return;
-    if (!response.write(chunk)) await drained(response);
+    if (!response.write(chunk)) await drained(response, clock);
   }
-  response.end();
+  if (!response.destroyed) response.end();
 }
 
 /** The first `length` bytes. */
@@ -46,18 +53,14 @@ export async function* upTo(chunks: AsyncIterable<Uint8Array>, length: number): 
   }
 }
 
-function drained(response: ServerResponse): Promise<void> {
+/** Resolves when the client has taken what was written, or has left; one that does not for too long is cut. */
+async function drained(response: ServerResponse, clock: Clock): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const stopWaiting = new AbortController();
+  const cancelCut = clock.after(clientPatience, () => response.destroy());
   response.once('drain', resolve);
   response.once('close', resolve);
-  delay(systemClock, clientPatience, stopWaiting.signal).then(
-    () => response.destroy(),
-    () => {},
-  );
-  return promise.finally(() => {
-    stopWaiting.abort();
-    response.off('drain', resolve);
-    response.off('close', resolve);
-  });
+  await promise;
+  cancelCut();
+  response.off('drain', resolve);
+  response.off('close', resolve);
 }

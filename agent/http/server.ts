@@ -2,12 +2,14 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { NarrowcastError } from '../nix/error.ts';
+import { type Clock, systemClock } from '../telemetry/clock.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { boundConnections } from './connections.ts';
 import type { ActivatedSocket } from './socket-activation.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => Promise<void>;
 
+/** What requests in flight get when the server stops, in ms. */
 const farewell = 10_000;
 
 /** One face of the agent: an HTTP server on one or more addresses with one handler, one log line a request, and a graceful stop. */
@@ -15,12 +17,15 @@ export class FaceServer {
   readonly #handler: Handler;
   readonly #log: Logger;
   readonly #maxConnections: number;
-  readonly #servers: Server[] = [];
+  readonly #clock: Clock;
+  /** Each with what ends its connections that have no request. */
+  readonly #servers = new Map<Server, () => void>();
 
-  constructor(handler: Handler, log: Logger, maxConnections = 512) {
+  constructor(handler: Handler, log: Logger, maxConnections = 512, clock: Clock = systemClock) {
     this.#handler = handler;
     this.#log = log;
     this.#maxConnections = maxConnections;
+    this.#clock = clock;
   }
 
   /**
@@ -49,7 +54,7 @@ export class FaceServer {
         missing = error;
       }
     }
-    if (this.#servers.length > 0) return chosen;
+    if (this.#servers.size > 0) return chosen;
     throw new NarrowcastError(
       'cannot-listen',
       `This machine has none of the addresses ${addresses.join(', ')}`,
@@ -82,19 +87,20 @@ export class FaceServer {
 
   /** Takes no new requests, gives those in flight 10 s, then cuts them. */
   async stop(): Promise<void> {
-    const servers = this.#servers.splice(0);
-    const cut = setTimeout(() => {
-      for (const server of servers) server.closeAllConnections();
-    }, farewell);
+    const servers = [...this.#servers];
+    this.#servers.clear();
+    const cancelCut = this.#clock.after(farewell, () => {
+      for (const [server] of servers) server.closeAllConnections();
+    });
     await Promise.all(
-      servers.map((server) => {
+      servers.map(([server, endIdle]) => {
         const closed = once(server, 'close');
         server.close();
-        server.closeIdleConnections();
+        endIdle();
         return closed;
       }),
     );
-    clearTimeout(cut);
+    cancelCut();
   }
 
   async #bind(listen: (server: Server) => void): Promise<AddressInfo> {
@@ -104,14 +110,16 @@ export class FaceServer {
         void this.#answer(request, response);
       },
     );
-    boundConnections(server, this.#maxConnections);
+    const endIdle = boundConnections(server, this.#maxConnections);
     listen(server);
     await once(server, 'listening');
-    this.#servers.push(server);
+    server.on('error', (err) => this.#log.error({ err }, 'connection not accepted'));
+    this.#servers.set(server, endIdle);
     return server.address() as AddressInfo;
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.strictContentLength = true;
     const started = performance.now();
     if (this.#log.isLevelEnabled('debug')) {
       response.once('close', () => {
@@ -126,8 +134,8 @@ export class FaceServer {
     try {
       await this.#handler(request, response);
     } catch (err) {
-      if (err instanceof NarrowcastError) this.#log.info({ err, url: request.url }, 'answer cut');
-      else this.#log.error({ err, url: request.url }, 'request failed');
+      if (!(err instanceof NarrowcastError)) this.#log.error({ err, url: request.url }, 'request failed');
+      else if (!response.destroyed) this.#log.info({ err, url: request.url }, 'answer cut');
       if (!response.headersSent) response.writeHead(404).end();
       else response.destroy();
     }
