@@ -5,8 +5,8 @@ import { networkInterfaces } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createDiscovery, type Discovery } from '../discovery/discovery.ts';
+import { linkKey } from '../discovery/interfaces.ts';
 import { type NetworkWatch, watchNetwork } from '../discovery/network.ts';
-import type { Verdict } from '../discovery/verify.ts';
 import { DiskCache } from './cache/disk-cache.ts';
 import type { LanAddress } from './config/listen-address.ts';
 import type { Config } from './config/schema.ts';
@@ -23,14 +23,14 @@ import type { StorePath } from './nix/store-path.ts';
 import { LookAhead } from './relay/look-ahead.ts';
 import { Lookup } from './relay/lookup.ts';
 import { OtherFiles } from './relay/other-files.ts';
-import { followPeers } from './relay/peer-sources.ts';
+import { PeerSources } from './relay/peer-sources.ts';
 import { Transfers } from './relay/transfers.ts';
 import { Trust } from './relay/trust.ts';
 import { DirectorySource } from './source/directory-source.ts';
-import { HttpSource } from './source/http-source.ts';
+import { HttpSource, type HttpSourceOptions } from './source/http-source.ts';
 import { type Netrc, parseNetrc } from './source/netrc.ts';
 import { Resolver } from './source/resolver.ts';
-import type { Reach, Source } from './source/source.ts';
+import type { Source } from './source/source.ts';
 import { SourcePool } from './source/source-pool.ts';
 import type { Logger } from './telemetry/log.ts';
 import { version } from './version.ts';
@@ -112,15 +112,18 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   }
 
   function discover(port: number | undefined): Discovery {
+    const sourceOf = (url: string, configured: boolean, heard: () => void) =>
+      sources.ofPeer(url, configured, heard);
+    const peers = new PeerSources({ pool, storeDir, log, sourceOf });
     const found = createDiscovery({
       network,
-      verify: (url, signal) => sources.verifyPeer(url, signal),
+      verify: (url, signal) => peers.verify(url, signal),
       ...(port !== undefined && { own: { id, port } }),
       browse: lan.discover && !lan.pullThrough,
       announce: lan.advertise && port !== undefined,
       staticPeers: lan.pullThrough ? [] : lan.peers,
     });
-    followPeers({ peers: found, pool, log, sourceOf: (url, configured) => sources.ofPeer(url, configured) });
+    peers.follow(found);
     found.on('trouble', (err) => log.warn({ err }, 'mDNS does not work'));
     found.on('recovered', (code) => log.info({ code }, 'mDNS works again'));
     found.start();
@@ -167,30 +170,22 @@ class SourceMaker {
   }
 
   ofSubstituter({ url, priority }: SubstituterUrl): Source {
-    if (url.protocol !== 'file:') return this.#http(url, 'upstream', true, priority);
+    if (url.protocol !== 'file:') return this.#http({ url, reach: 'upstream', configured: true, priority });
     return new DirectorySource({ dir: path.resolve(fileURLToPath(url)), priority, ...this.#common });
   }
 
-  ofPeer(url: string, configured: boolean): Source {
-    return this.#http(new URL(url), 'lan', configured);
+  ofPeer(url: string, configured: boolean, heard: () => void): Source {
+    return this.#http({ url: new URL(url), reach: 'lan', configured, heard });
   }
 
-  /** Whether a Nix cache for our store is at a peer's address. */
-  async verifyPeer(url: string, signal: AbortSignal): Promise<Verdict> {
-    const source = this.ofPeer(url, false);
-    try {
-      const { storeDir } = await source.probe(signal);
-      if (storeDir === undefined || storeDir === this.#config.storeDir) return { ok: true };
-      return { ok: false, reason: `its store is ${storeDir}` };
-    } finally {
-      await source.close();
-    }
-  }
-
-  #http(url: URL, reach: Reach, configured: boolean, priority?: number): Source {
+  #http(own: Pick<HttpSourceOptions, 'url' | 'reach' | 'configured' | 'priority' | 'heard'>): Source {
     const shared = { identity: this.#identity, resolver: this.#resolver, netrc: this.#netrc };
-    const { connectTimeout } = this.#config;
-    return new HttpSource({ url, reach, configured, priority, connectTimeout, ...shared, ...this.#common });
+    return new HttpSource({
+      ...own,
+      connectTimeout: this.#config.connectTimeout,
+      ...shared,
+      ...this.#common,
+    });
   }
 
   get #common() {
@@ -239,11 +234,16 @@ function followNetwork(
   lookAhead: LookAhead,
   log: Logger,
 ): void {
+  const linksNow = () => new Set(network.addresses.map(linkKey));
+  let links = linksNow();
   network.on('changed', (change) => {
     log.info({ change, online: network.online }, 'network changed');
+    const before = links;
+    links = linksNow();
     resolver.forget();
     lookAhead.reset();
-    void pool.networkChanged();
+    // Connections over a link that is still there go on, save after a sleep, when nobody knows.
+    void pool.networkChanged(change === 'resumed' || [...before].some((link) => !links.has(link)));
   });
   network.start();
 }

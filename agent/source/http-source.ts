@@ -35,6 +35,8 @@ export interface HttpSourceOptions {
   /** Asked for the source's own host only, and only when the operator named the source. */
   readonly netrc?: Netrc;
   readonly resolver?: Resolver;
+  /** Called each time that something comes from the source. */
+  readonly heard?: () => void;
   readonly clock?: Clock;
 }
 
@@ -208,7 +210,7 @@ export class HttpSource implements Source {
         : await this.#connections.elsewhere.request(request).catch((error: unknown) => {
             throw elsewhereFault(error, `${this.id}, redirecting to ${url.host},`, signal);
           });
-      this.#lastHeard = this.#clock.now();
+      this.#hears();
       if (!redirectStatus.has(response.statusCode)) return response;
       await discard(response, signal);
       if (redirects >= maxRedirects) throw this.#misled(url, 'once more, after three other redirects');
@@ -259,11 +261,16 @@ export class HttpSource implements Source {
 
   async *#heard(response: Dispatcher.ResponseData, silence: Silence): AsyncGenerator<Uint8Array> {
     for await (const chunk of response.body) {
-      this.#lastHeard = this.#clock.now();
+      this.#hears();
       silence.pause();
       yield chunk;
       silence.resume();
     }
+  }
+
+  #hears(): void {
+    this.#lastHeard = this.#clock.now();
+    this.#options.heard?.();
   }
 
   #connect(): Connections {

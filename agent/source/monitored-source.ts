@@ -138,15 +138,20 @@ export class MonitoredSource {
     else void this.check();
   }
 
-  /** Another network: what was known of this source's reachability and contents no longer counts. */
-  async networkChanged(): Promise<void> {
+  /**
+   * Another network: what was known of this source's reachability and contents no longer counts, nor do its connections, unless the
+   * machine has `left` no network.
+   */
+  async networkChanged(left = true): Promise<void> {
     this.#absent.clear();
     this.#backOff = firstBackOff;
     if (this.source.onThisMachine) return;
     const offline = !this.#options.online();
     if (offline) this.#giveUp(new SourceError('unreachable', `${this.id} is away: this machine is offline`));
-    await this.source.dropConnections();
-    await this.#probing; // it asked over the old connections
+    if (left) {
+      await this.source.dropConnections();
+      await this.#probing; // it asked over the old connections
+    }
     if (!offline) void this.check();
   }
 

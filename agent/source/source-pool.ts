@@ -60,8 +60,9 @@ export class SourcePool extends EventEmitter<{ changed: [] }> {
     await Promise.all(this.all.map((source) => source.check()));
   }
 
-  async networkChanged(): Promise<void> {
-    await Promise.all(this.all.map((source) => source.networkChanged()));
+  /** This machine is on another network; `left` tells whether there is one that it is not on any more. */
+  async networkChanged(left = true): Promise<void> {
+    await Promise.all(this.all.map((source) => source.networkChanged(left)));
     this.emit('changed');
   }
 

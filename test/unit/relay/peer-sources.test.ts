@@ -1,13 +1,15 @@
 import { EventEmitter, once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
+import type { Socket } from 'node:net';
 import { expect, it, onTestFinished } from 'vitest';
 import { isHashPart } from '../../../agent/nix/store-path.ts';
-import { followPeers, type PeerTable, type UsablePeer } from '../../../agent/relay/peer-sources.ts';
+import { PeerSources, type PeerTable, type UsablePeer } from '../../../agent/relay/peer-sources.ts';
 import { SourceError } from '../../../agent/source/error.ts';
 import { HttpSource } from '../../../agent/source/http-source.ts';
 import type { Reach, Source } from '../../../agent/source/source.ts';
 import { SourcePool } from '../../../agent/source/source-pool.ts';
 import { createLogger } from '../../../agent/telemetry/log.ts';
+import { FakeTime } from '../cache/support/fake-time.ts';
 
 const storeDir = '/nix/store';
 const hashPart = '0'.repeat(32);
@@ -19,9 +21,14 @@ class Table
   implements PeerTable
 {
   readonly doubted: string[] = [];
+  readonly vouchedFor: string[] = [];
 
   doubt(url: string): void {
     this.doubted.push(url);
+  }
+
+  vouch(url: string): void {
+    this.vouchedFor.push(url);
   }
 }
 
@@ -30,12 +37,14 @@ async function following() {
   const pool = new SourcePool({ storeDir, log, online: () => true });
   const peers = new Table();
   const made: { source: Source; closed: boolean }[] = [];
-  followPeers({
-    peers,
+  const time = new FakeTime();
+  const sources = new PeerSources({
     pool,
+    storeDir,
     log,
-    sourceOf: (url, configured) => {
-      const source = httpSource(url, 'lan', configured);
+    clock: time,
+    sourceOf: (url, configured, heard) => {
+      const source = httpSource(url, 'lan', configured, heard);
       const entry = { source, closed: false };
       made.push(entry);
       const close = source.close.bind(source);
@@ -46,11 +55,12 @@ async function following() {
       return source;
     },
   });
+  sources.follow(peers);
   onTestFinished(() => pool.close());
-  return { pool, peers, made };
+  return { pool, peers, made, sources, time };
 }
 
-function httpSource(url: string, reach: Reach, configured: boolean): Source {
+function httpSource(url: string, reach: Reach, configured: boolean, heard?: () => void): Source {
   return new HttpSource({
     url: new URL(url),
     reach,
@@ -60,12 +70,15 @@ function httpSource(url: string, reach: Reach, configured: boolean): Source {
     lookupTimeout: 1_000,
     stalledTimeout: 1_000,
     identity: { via: '1.1 test', 'user-agent': 'test' },
+    ...(heard && { heard }),
   });
 }
 
 async function cacheThat(answers: RequestListener) {
   const server = createServer(answers).listen(0, '127.0.0.1');
   await once(server, 'listening');
+  const connections: Socket[] = [];
+  server.on('connection', (socket) => connections.push(socket));
   const stop = () => {
     server.closeAllConnections();
     server.close();
@@ -78,6 +91,7 @@ async function cacheThat(answers: RequestListener) {
     url,
     id: url.slice(0, -1),
     stop,
+    connections,
     peer: { url, name: 'a peer', origin: '_nix-cache._tcp', reason: undefined },
   };
 }
@@ -178,4 +192,67 @@ it('a peer that shows something else than a cache is doubted', async () => {
   await expect.poll(() => pool.get(id)?.health).toBe('captive');
   expect(new Set(peers.doubted)).toEqual(new Set([url]));
   expect(pool.usable()).toEqual([]);
+});
+
+it('a peer that gives is vouched for, once a second at most', async () => {
+  const { pool, peers, time } = await following();
+  const { peer, id, url } = await cacheThat(honest);
+  peers.emit('peer up', peer);
+  await expect.poll(() => pool.get(id)?.health).toBe('up');
+  if (!isHashPart(hashPart)) throw new Error('no hash part');
+  for (const [pause, times] of [
+    [900, 0],
+    [200, 1],
+    [500, 1],
+    [10_000, 2],
+  ] as const) {
+    time.pass(pause);
+    for (let n = 0; n < 5; n += 1) await pool.get(id)?.source.narinfo(hashPart, never);
+    expect(peers.vouchedFor).toEqual(Array.from({ length: times }, () => url));
+  }
+});
+
+it('a peer is verified over a connection of its own until it is a source, then over one that is there', async () => {
+  const { peers, pool, sources, made } = await following();
+  const { peer, url, id, connections } = await cacheThat(honest);
+  expect(await sources.verify(url, never)).toEqual({ ok: true });
+  expect([connections.length, made.map(({ closed }) => closed)]).toEqual([1, [true]]);
+  peers.emit('peer up', peer);
+  await expect.poll(() => pool.get(id)?.health).toBe('up');
+  for (let n = 0; n < 20; n += 1) expect(await sources.verify(url, never)).toEqual({ ok: true });
+  expect(made.length).toBe(2);
+  expect(connections.length).toBeLessThanOrEqual(4);
+});
+
+it('a connection that is closed when a peer is verified says nothing against it', async () => {
+  const { peers, pool, sources } = await following();
+  let cuts = 0;
+  const { peer, url, id } = await cacheThat((request, response) => {
+    if (cuts-- > 0) request.socket.destroy();
+    else honest(request, response);
+  });
+  peers.emit('peer up', peer);
+  await expect.poll(() => pool.get(id)?.health).toBe('up');
+  cuts = 1;
+  expect(await sources.verify(url, never)).toEqual({ ok: true });
+  cuts = 2;
+  await expect(sources.verify(url, never)).rejects.toThrow(SourceError);
+});
+
+it('a cache for another store is no peer', async () => {
+  const { sources } = await following();
+  const { url } = await cacheThat((_, response) => response.end('StoreDir: /other/store\n'));
+  expect(await sources.verify(url, never)).toEqual({ ok: false, reason: 'its store is /other/store' });
+  const nobody = await cacheThat((_, response) => response.end('StoreDir:\n<html>'));
+  await expect(sources.verify(nobody.url, never)).rejects.toThrow(SourceError);
+});
+
+it('verifying ends with its signal', async () => {
+  const { sources, made } = await following();
+  const { url } = await cacheThat(() => {});
+  const impatient = new AbortController();
+  const verifying = sources.verify(url, impatient.signal);
+  impatient.abort(new Error('too late'));
+  await expect(verifying).rejects.toThrow('too late');
+  expect(made.map(({ closed }) => closed)).toEqual([true]);
 });
