@@ -42,8 +42,8 @@ export class NarReading {
       if (reader.spoilt) throw this.#cut('another source says that its beginning is wrong');
       const chunk = transfer.read(reader.at);
       if (chunk !== undefined) {
+        this.#gets(chunk);
         yield chunk;
-        this.#took(chunk.length);
       } else if (this.#failure !== undefined) {
         throw this.#cut('no source is left', this.#failure);
       } else if (!transfer.serves(reader.at)) {
@@ -94,14 +94,15 @@ export class NarReading {
         await this.#moved();
         continue;
       }
+      this.#gets(allowed);
       yield allowed;
-      this.#took(allowed.length);
       rest = rest.subarray(allowed.length);
     }
   }
 
-  #took(bytes: number): void {
-    this.#reader.at += bytes;
+  /** From here on the client may have these bytes. */
+  #gets({ length }: Uint8Array): void {
+    this.#reader.at += length;
     this.#transfer.took();
   }
 

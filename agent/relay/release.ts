@@ -18,6 +18,7 @@ export class Release {
   #agrees: boolean | undefined;
   #marks: Mark[] = [];
   #upTo = 0;
+  #verified = false;
 
   constructor(narinfo: Narinfo, given: Mark | undefined, lastBytes: number) {
     this.#narinfo = narinfo;
@@ -43,7 +44,7 @@ export class Release {
 
   /** The present file has not shown yet, or not at all, to begin like what clients were given. */
   get comparing(): boolean {
-    return this.#given !== undefined && this.#agrees !== true;
+    return this.#given !== undefined && this.#agrees !== true && !this.#verified;
   }
 
   /** What clients may have been given. */
@@ -95,6 +96,7 @@ export class Release {
    */
   finish(): void {
     this.#check.finish();
+    this.#verified = true;
     this.#upTo = this.#narinfo.narSize;
   }
 

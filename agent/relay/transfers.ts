@@ -57,8 +57,6 @@ export class Transfers {
    * @throws NarUnavailable when no source has it now, or when what the client already has was wrong
    */
   async open(known: KnownPath, offset: number, gone: AbortSignal): Promise<NarReading> {
-    const { narHash, narinfo } = known;
-    if (offset > 0 && this.#spoilt.has(narHash)) throw new NarUnavailable(narinfo.storePath.base);
     const reading = new NarReading(await this.#transferFor(known, offset, gone), offset);
     gone.addEventListener('abort', () => reading.close(), { once: true });
     try {
@@ -78,7 +76,8 @@ export class Transfers {
   /** The one that runs, if it can still give a client all that it wants; else another, after it. */
   async #transferFor(known: KnownPath, offset: number, gone: AbortSignal): Promise<Transfer> {
     for (;;) {
-      if (gone.aborted) throw new NarUnavailable(known.narinfo.storePath.base, gone.reason);
+      if (gone.aborted || (offset > 0 && this.#spoilt.has(known.narHash)))
+        throw new NarUnavailable(known.narinfo.storePath.base);
       const running = this.#running.get(known.narHash);
       if (running?.serves(offset)) {
         if (running.known !== known) void running.ended.then((ending) => this.#adopt(known, ending));

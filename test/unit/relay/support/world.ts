@@ -11,6 +11,7 @@ import { KnownPath } from '../../../../agent/relay/known-path.ts';
 import type { TransferLimits } from '../../../../agent/relay/limits.ts';
 import { Transfers } from '../../../../agent/relay/transfers.ts';
 import { SourcePool } from '../../../../agent/source/source-pool.ts';
+import { type Clock, systemClock } from '../../../../agent/telemetry/clock.ts';
 import { type NarSample, type Representation, storeDir } from './nar-sample.ts';
 import { type Script, ScriptedSource } from './scripted-source.ts';
 import { VirtualTime } from './virtual-time.ts';
@@ -110,6 +111,18 @@ export class World {
     return source;
   }
 
+  /** Another path, and a source that has it and nothing else. */
+  alike(
+    sample: NarSample,
+    script: Omit<Script, 'file'>,
+  ): { readonly known: KnownPath; readonly source: ScriptedSource } {
+    const narinfo = sample.narinfo('none');
+    const source = new ScriptedSource({ file: sample.nar, ...script }, this.time);
+    const known = new KnownPath({ narinfo, by: 'test-1' }, 0);
+    known.offer({ source: this.pool.add(source), narinfo }, this.time.now());
+    return { known, source };
+  }
+
   /** One client's request, to its end. */
   async get(how: Reading = {}): Promise<Got> {
     const { known = this.known, from = 0, pause = 0, until = Number.POSITIVE_INFINITY, seen } = how;
@@ -167,13 +180,16 @@ export class World {
 }
 
 /** A cache directory of its own, which syncs nothing. `verdict` may let calls of the file system fail. */
-export async function temporaryCache(files: Files = unsynced): Promise<{
+export async function temporaryCache(
+  files: Files = unsynced,
+  clock: Clock = systemClock,
+): Promise<{
   readonly cache: DiskCache;
   readonly dir: string;
   close(): Promise<void>;
 }> {
   const dir = await mkdtemp(join(tmpdir(), 'narrowcast-transfer-'));
-  const cache = await DiskCache.open({ dir, storeDir, maxSize: 0, maxAge: 0, minFree: 0 }, { files });
+  const cache = await DiskCache.open({ dir, storeDir, maxSize: 0, maxAge: 0, minFree: 0 }, { files, clock });
   return {
     cache,
     dir,
