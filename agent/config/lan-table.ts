@@ -39,7 +39,11 @@ export const lanKeys = {
     ['cache.nixos.org-1'],
     'Only paths that one of these keys has signed are shown to the LAN',
   ),
-  'pull-through': key(flag(), false, 'Fetch from the substituters what clients on the LAN ask for'),
+  'pull-through': key(
+    flag(),
+    false,
+    'Fetch from the substituters what clients on the LAN ask for; no other cache is looked for then, only `lan.peers` are asked',
+  ),
   'max-upload-rate': key(
     size(2 ** 40),
     '0',
