@@ -80,16 +80,25 @@ skippable(describe, labForbidden() ?? privateStoreSkipReason())('on a LAN', () =
   test('a directory behind nginx that avahi announces is found and used', { timeout: 60_000 }, async () => {
     await using nginx = await LanNginx.start(lab, 'pi', fixture.dir);
     await lab.avahi('pi', [{ name: 'Pi', type: '_http._tcp', port: 80, txt: ['nix-cache=1'] }]);
-    await using agent = await startAgent(lab, 'laptop', fixture);
+    await using upstream = await LanNginx.start(lab, 'web', fixture.dir);
+    await using agent = await startAgent(lab, 'laptop', fixture, { substituters: [web] });
     await found(agent, 'http://10.7.0.1/');
     await using store = await storeAt('laptop', agent.url);
     await store.mustRun(['nix-store', '--realise', fixture.top]);
     const verified = await store.verify(fixture.paths.map(({ path }) => path));
     expect(verified.code, verified.stderr).toBe(0);
+    // What nobody has signed is not taken from a cache that nobody has named.
+    const { path, url: unsigned } = pathNamed(fixture, 'small-text');
+    const signed = fixture.paths.filter(({ url }) => url !== unsigned);
     const crossed = (await nginx.requests()).filter(({ uri }) => uri.startsWith('/nar/'));
-    expect(crossed.map(({ uri, bytes }) => `${uri} ${bytes}`).sort()).toEqual(
-      fixture.paths.map(({ url, fileSize }) => `/${url} ${fileSize}`).sort(),
-    );
+    expect(
+      crossed
+        .map(({ uri, bytes }) => `${uri} ${bytes}`)
+        .filter((line) => !line.includes(unsigned))
+        .sort(),
+    ).toEqual(signed.map(({ url, fileSize }) => `/${url} ${fileSize}`).sort());
+    const far = ['/nix-cache-info', `/${hashPartOf(path)}.narinfo`, `/${unsigned}`];
+    expect(far).toEqual(expect.arrayContaining((await upstream.requests()).map(({ uri }) => uri)));
     const { stdout } = await agentCommand('laptop', ['peers', '--option', 'listen', new URL(agent.url).host]);
     expect(stdout).toMatch(/^Pi +10\.7\.0\.1 +_http\._tcp +up +\d[\d.]* ms +0:\d\d ago +nix-cache=1$/m);
   });

@@ -8,6 +8,7 @@ export async function startAgent(
   host: string,
   { publicKey }: Fixture,
   { lan = {}, ...config }: RelayConfig & { readonly lan?: object } = {},
+  inside = lab.on(host),
 ): Promise<RelayProcess> {
   return await RelayProcess.start(
     {
@@ -17,7 +18,7 @@ export async function startAgent(
       lan: { listen: '[::]:6271', 'share-keys': [publicKey.split(':')[0]], ...lan },
       ...config,
     },
-    { inside: lab.on(host) },
+    { inside },
   );
 }
 
