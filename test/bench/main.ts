@@ -1,0 +1,30 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describeMachine } from './machine.ts';
+import { toMarkdown } from './markdown.ts';
+import { memory } from './measures/memory.ts';
+import { nar } from './measures/nar.ts';
+import { narinfo } from './measures/narinfo.ts';
+import { start } from './measures/start.ts';
+import { parseOptions } from './options.ts';
+import type { Report, Section } from './report.ts';
+
+const measures = [start, narinfo, nar, memory];
+const docs = join(import.meta.dirname, '../../docs/benchmarks.md');
+
+const { json, only, short, writeDocs } = parseOptions(process.argv.slice(2));
+const chosen = measures.filter(({ name }) => only === undefined || name === only);
+if (chosen.length === 0) {
+  process.stderr.write(`--only ${only}: there are ${measures.map(({ name }) => name).join(', ')}\n`);
+  process.exit(2);
+}
+
+const sections: Section[] = [];
+for (const measure of chosen) {
+  process.stderr.write(`measuring ${measure.name} …\n`);
+  sections.push(await measure.take({ short, rounds: short ? 1 : 3 }));
+}
+const report: Report = { machine: await describeMachine(), short, sections };
+process.stdout.write(toMarkdown(report));
+if (json !== undefined) await writeFile(json, `${JSON.stringify(report, undefined, 2)}\n`);
+if (writeDocs) await writeFile(docs, `# Benchmarks\n\n${toMarkdown(report)}`);

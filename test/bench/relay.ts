@@ -1,0 +1,99 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { stringify } from 'smol-toml';
+import { freePort } from '../e2e/harness/ports.ts';
+import { TemporaryDirectory } from '../e2e/harness/temporary-directory.ts';
+
+export interface RelayOptions {
+  /** The entry of the program. */
+  readonly program: string;
+  readonly substituter: string;
+  /** `name:base64`; the default keys when left out. */
+  readonly publicKey?: string;
+}
+
+/** `narrowcast serve` in a process of its own, with an empty cache directory. */
+export class Relay implements AsyncDisposable {
+  /** `http://127.0.0.1:PORT` */
+  readonly url: string;
+  /** From spawning the process to the whole first answer, in ms. */
+  readonly startedIn: number;
+  readonly cacheDirectory: string;
+  readonly #process: ChildProcess;
+  readonly #directory: TemporaryDirectory;
+
+  private constructor(url: string, startedIn: number, process: ChildProcess, directory: TemporaryDirectory) {
+    this.url = url;
+    this.startedIn = startedIn;
+    this.cacheDirectory = join(directory.path, 'cache');
+    this.#process = process;
+    this.#directory = directory;
+  }
+
+  /** Starts it and waits for its first answer. Throws when it ends before that. */
+  static async start({ program, substituter, publicKey }: RelayOptions): Promise<Relay> {
+    const directory = await TemporaryDirectory.create('bench');
+    const port = await freePort();
+    const configuration = {
+      listen: `localhost:${port}`,
+      substituters: [substituter],
+      ...(publicKey && { 'trusted-public-keys': [publicKey] }),
+      'log-level': 'warn',
+      cache: { dir: join(directory.path, 'cache') },
+      lan: { listen: '', discover: false, advertise: false },
+    };
+    const file = join(directory.path, 'narrowcast.toml');
+    await writeFile(file, stringify(configuration));
+    const env = { PATH: process.env['PATH'] ?? '', HOME: directory.path };
+    const started = performance.now();
+    const child = spawn(process.execPath, [program, 'serve', '--config', file], {
+      env,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    const url = `http://127.0.0.1:${port}`;
+    while (!(await answers(url))) {
+      if (child.exitCode !== null)
+        throw new Error(`The relay ended with ${child.exitCode} before it answered.`);
+      await setTimeout(1);
+    }
+    return new Relay(url, performance.now() - started, child, directory);
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? 0;
+  }
+
+  /** The URL of the NAR that this relay names for a path. */
+  async narUrl(hashPart: string): Promise<string> {
+    const narinfo = await (await fetch(`${this.url}/${hashPart}.narinfo`)).text();
+    return `${this.url}/${/^URL: (.*)$/m.exec(narinfo)?.[1]}`;
+  }
+
+  /** Resident memory in bytes, now and at its peak. */
+  async memory(): Promise<{ now: number; peak: number }> {
+    const status = await readFile(`/proc/${this.pid}/status`, 'utf8');
+    const bytes = (key: string) =>
+      Number(new RegExp(`^${key}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) * 1_024;
+    return { now: bytes('VmRSS'), peak: bytes('VmHWM') };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const exited = once(this.#process, 'exit');
+    this.#process.kill('SIGTERM');
+    await exited;
+    await this.#directory[Symbol.asyncDispose]();
+  }
+}
+
+async function answers(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${url}/nix-cache-info`);
+    await response.text();
+    return response.status === 200;
+  } catch {
+    return false;
+  }
+}
