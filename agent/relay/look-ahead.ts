@@ -21,7 +21,7 @@ const seenFor = 60_000;
  */
 export class LookAhead {
   readonly #options: LookAheadOptions;
-  readonly #seen: LRUCache<HashPart, 'queued' | 'followed'>;
+  readonly #seen: LRUCache<HashPart, true>;
   readonly #queue: StorePath[] = [];
   #running = 0;
 
@@ -33,11 +33,10 @@ export class LookAhead {
 
   /** Nix was told of this path: it will ask for the references next. Does nothing beyond its bounds. */
   from(known: KnownPath): void {
-    if (this.#seen.get(known.hashPart) === 'followed') return;
-    this.#seen.set(known.hashPart, 'followed');
+    this.#seen.set(known.hashPart, true);
     for (const path of known.narinfo.references) {
       if (this.#seen.has(path.hashPart) || this.#queue.length >= maxQueued) continue;
-      this.#seen.set(path.hashPart, 'queued');
+      this.#seen.set(path.hashPart, true);
       this.#queue.push(path);
     }
     while (this.#running < maxAtOnce && this.#queue.length > 0) void this.#work();

@@ -30,7 +30,6 @@ export function httpFault(error: unknown, what: string, signal: AbortSignal): un
   const tls =
     code.startsWith('ERR_TLS') ||
     code.startsWith('ERR_SSL') ||
-    code === 'EPROTO' ||
     code.includes('CERT') ||
     code.includes('SIGNATURE');
   const fault = unreachable.has(code) || tls ? 'unreachable' : 'broken';

@@ -150,7 +150,6 @@ export class MonitoredSource {
     if (offline) this.#giveUp(new SourceError('unreachable', `${this.id} is away: this machine is offline`));
     if (left) {
       await this.source.dropConnections();
-      await this.#probing; // it asked over the old connections
     }
     if (!offline) void this.check();
   }
