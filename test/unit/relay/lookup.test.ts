@@ -12,6 +12,7 @@ import {
 import { httpSource } from '../source/support/http-source.ts';
 import { turn } from '../source/support/manual-clock.ts';
 import { hang, text } from '../source/support/scripted-server.ts';
+import { addressed } from './support/addressed.ts';
 import { gated, having, type LookupScene, lookupScene, type SceneSource } from './support/lookup-scene.ts';
 
 const hashPartOf = ({ narinfo }: Pick<Sample, 'narinfo'>) => narinfo.storePath.hashPart;
@@ -110,6 +111,17 @@ describe('I3: only what is true is believed', () => {
     expect(server.requests).toHaveLength(1);
   });
 
+  test('not an unsigned NarHash that the path’s address does not vouch for, unless a substituter says so', async () => {
+    const scene = await lookupScene();
+    const narinfo = addressed('text', sha256(Buffer.from('text')));
+    const path = { ...sample(), narinfo };
+    const { server } = await scene.peer('stranger', having(path));
+    expect(await scene.lookup.find(hashPartOf(path))).toBeUndefined();
+    expect(server.requests).toHaveLength(1);
+    await scene.upstream('cache', having(path));
+    expect((await known(scene, path)).trustedBy).toBe('content address');
+  });
+
   test('not a narinfo of another path', async () => {
     const scene = await lookupScene();
     const path = signedSample(scene.key);
@@ -202,6 +214,21 @@ describe('the order of questions', () => {
     expect(offeredBy(await found)).toEqual(['cache']);
   });
 
+  test('gives no time to a source that is known not to have the path', async () => {
+    const scene = await lookupScene();
+    const path = signedSample(scene.key);
+    const slow = await scene.peer('slow', having());
+    await scene.lookup.find(hashPartOf(path));
+    slow.source.latency.add(10_000);
+    const near = await scene.peer('pi', hang);
+    near.source.latency.add(10);
+    await scene.upstream('cache', having(path));
+    const found = known(scene, path);
+    await near.server.wasAsked(narinfoPath(path));
+    await scene.clock.passTimer(20);
+    expect(offeredBy(await found)).toEqual(['cache']);
+  });
+
   test('goes on to the next upstream after such a time as well, and who comes too late is let go', async () => {
     const scene = await lookupScene();
     const path = signedSample(scene.key);
@@ -215,9 +242,8 @@ describe('the order of questions', () => {
     await first.server.until(() => first.server.sockets.size === 0);
     expect(third.server.requests).toHaveLength(0);
     expect(first.source.health).toBe('unknown');
-    // The rest of the time belongs to nobody.
-    await scene.clock.pass(1_000);
     expect(third.server.requests).toHaveLength(0);
+    expect(scene.clock.pending).toBe(0);
   });
 
   test('goes on at once when an upstream has said no', async () => {

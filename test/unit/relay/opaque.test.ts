@@ -46,6 +46,21 @@ describe('a NAR that only Nix can decode', () => {
     expect(await collected(body.chunks)).toEqual(path.file.subarray(offset));
   });
 
+  test('goes on from a byte, though it comes whole and in pieces', async () => {
+    const scene = await lookupScene();
+    const path = opaqueSample(scene);
+    await scene.upstream(
+      'cache',
+      withNar(path, async (_, response) => {
+        for (const byte of path.file)
+          await new Promise<void>((sent) => response.write(Buffer.of(byte), () => sent()));
+        response.end();
+      }),
+    );
+    const body = await openOpaque(await knownOf(scene, path), 'bzip2', 20, never);
+    expect(await collected(body.chunks)).toEqual(path.file.subarray(20));
+  });
+
   test.for<[string, Reply]>([
     ['gone', text(404)],
     ['cut', reset],
@@ -62,10 +77,11 @@ describe('a NAR that only Nix can decode', () => {
   test('is unavailable when no source gives a byte, or none has this compression', async () => {
     const scene = await lookupScene();
     const path = opaqueSample(scene);
-    const { source } = await scene.upstream('cache', withNar(path, text(404)));
+    const { server, source } = await scene.upstream('cache', having(path));
     const known = await knownOf(scene, path);
-    await expect(openOpaque(known, 'bzip2', 0, never)).rejects.toMatchObject({ code: 'nar-unavailable' });
     await expect(openOpaque(known, 'lzip', 0, never)).rejects.toMatchObject({ code: 'nar-unavailable' });
+    server.reply = withNar(path, text(404));
+    await expect(openOpaque(known, 'bzip2', 0, never)).rejects.toMatchObject({ code: 'nar-unavailable' });
     expect(source.usable).toBe(true);
   });
 
@@ -83,8 +99,17 @@ describe('a NAR that only Nix can decode', () => {
   test('is offered in the order of the sources', async () => {
     const scene = await lookupScene();
     const path = opaqueSample(scene);
-    for (const priority of [3, 1, 2]) await scene.upstream(`p${priority}`, having(path), priority);
-    const offers = opaqueOffers(await knownOf(scene, path));
-    expect(offers.map(({ source }) => source.priority)).toEqual([1, 2, 3]);
+    const [a, b] = [await scene.upstream('a', having(path)), await scene.upstream('b', having(path))];
+    const known = await knownOf(scene, path);
+    for (const [quick, slow] of [
+      [a.source, b.source],
+      [b.source, a.source],
+    ] as const) {
+      for (let i = 0; i < 20; i++) {
+        quick.latency.add(1);
+        slow.latency.add(100);
+      }
+      expect(opaqueOffers(known).map(({ source }) => source)).toEqual([quick, slow]);
+    }
   });
 });

@@ -1,12 +1,11 @@
 import { describe, expect, test } from 'vitest';
-import { toBase32 } from '../../../agent/nix/base32.ts';
 import { contentAddressHolds } from '../../../agent/nix/content-address.ts';
 import { formatHash, type Hash } from '../../../agent/nix/hash.ts';
 import type { Narinfo } from '../../../agent/nix/narinfo.ts';
-import { parseStoreBase } from '../../../agent/nix/store-path.ts';
 import { Trust } from '../../../agent/relay/trust.ts';
 import { sha256 } from '../cache/support/sample.ts';
 import { sample, signed, storeDir, testKey } from '../source/support/cache-files.ts';
+import { addressed } from './support/addressed.ts';
 
 const key = testKey();
 const trust = new Trust(storeDir, key.trusted);
@@ -61,26 +60,3 @@ describe('a content-addressed path without a signature', () => {
     expect(trust.judge(signed(narinfo, key), false)).toMatchObject({ by: 'cache.example-1' });
   });
 });
-
-/** A path by its content, as Nix computes it (2.8, makeStorePath in src/libstore/store-api.cc). */
-function addressed(method: 'text' | 'fixed' | 'fixed:r', hash: Hash, self = false): Narinfo {
-  const hex = (digest: Hash) => Buffer.from(digest.digest).toString('hex');
-  const [type, inner] =
-    method === 'text'
-      ? ['text', hash]
-      : method === 'fixed:r'
-        ? [self ? 'source:self' : 'source', hash]
-        : ['output:out', sha256(Buffer.from(`fixed:out:sha256:${hex(hash)}:`))];
-  const full = sha256(Buffer.from(`${type}:sha256:${hex(inner)}:${storeDir}:sample`)).digest;
-  const folded = full.reduce((bytes, byte, i) => {
-    bytes[i % 20] = (bytes[i % 20] ?? 0) ^ byte;
-    return bytes;
-  }, new Uint8Array(20));
-  const storePath = parseStoreBase(`${toBase32(folded)}-sample`);
-  return {
-    ...plain,
-    storePath,
-    references: self ? [storePath] : [],
-    ca: `${method}:${formatHash(hash, 'base32')}`,
-  };
-}

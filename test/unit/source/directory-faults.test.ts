@@ -104,6 +104,14 @@ describe('a file', () => {
     expect(await faultOf(source.openNar('nix-cache-info/x.nar', 0, never))).toBe('gone');
   });
 
+  test('that is larger than a narinfo can be is not read: wrong', async () => {
+    const { dir, source } = await scene();
+    await truncate(path.join(dir, `${hashPart}.narinfo`), 2 ** 40);
+    await truncate(path.join(dir, 'nix-cache-info'), 2 ** 40);
+    expect(await faultOf(source.narinfo(hashPart, never))).toBe('wrong');
+    expect(await faultOf(source.probe(never))).toBe('wrong');
+  });
+
   test('whose name nobody can read or write: a SourceError', async () => {
     const { dir, source } = await scene();
     await mkdir(path.join(dir, 'log'));

@@ -122,6 +122,15 @@ describe('a source', () => {
   });
 });
 
+test('a source that is down and closed is not probed', async () => {
+  const { server, monitored, clock } = await distant(cache());
+  await server.stop();
+  await faultOf(monitored.narinfo(hashPart, never));
+  expect(clock.pending).toBe(1);
+  await monitored.close();
+  expect(clock.pending).toBe(0);
+});
+
 describe('silence', () => {
   test('marks a source down, and all that wait for it are told at once', async () => {
     const { server, monitored, clock } = await distant(narinfos(hang));
@@ -266,8 +275,10 @@ describe('a passing fault', () => {
   });
 
   test('is forgiven by any answer', async () => {
-    const scene = await distant(narinfos(text(500)));
-    const [a = path, b = path, c = path, d = path] = paths;
+    const scene = await distant(cache());
+    const [a = path, b = path, c = path, d = path, e = path] = paths;
+    await scene.monitored.narinfo(hashPartOf(e), never);
+    scene.server.reply = narinfos(text(500));
     await failing(scene, a);
     await failing(scene, b);
     scene.server.reply = cache();
