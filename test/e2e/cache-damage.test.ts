@@ -95,6 +95,8 @@ describe('a bit flipped in a stored NAR', () => {
     for (const name of large)
       expect(['right', 'cut'], name).toContain(await read(relay, pathNamed(fixture, name)));
     await expectQuarantined(relay);
+    for (const name of large)
+      expect([name, await read(relay, pathNamed(fixture, name))]).toEqual([name, 'right']);
     await relay.stop();
     const { code, stdout, stderr } = await narrowcast(['scrub'], config);
     expect([code, stderr], stdout).toEqual([0, '']);

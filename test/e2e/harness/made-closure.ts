@@ -20,7 +20,7 @@ export interface MadeClosure {
 const compressions = ['zstd', 'none', 'gzip', 'br'] as const;
 type MadeCompression = (typeof compressions)[number];
 
-/** One path of noise for each size (bytes), each of another compression than the one before; every path refers to up to four others. */
+/** One path of noise for each size (bytes), each of another compression than the one before; all hang from the last, as a tree. */
 export async function makeClosure(
   dir: string,
   sizes: readonly number[],
@@ -31,9 +31,10 @@ export async function makeClosure(
   await writeFile(join(dir, 'nix-cache-info'), 'StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 40\n');
   const paths: FixturePath[] = [];
   for (const [n, size] of sizes.entries()) {
-    // The one before is always among them: so the last has them all in its closure.
-    const others = Array.from({ length: 3 }, () => paths[random.below(Math.max(n, 1))]);
-    const references = [...new Set([paths[n - 1], ...others])].flatMap((path) => path?.path ?? []);
+    // Counted from the last, each has the four that come after four times its number.
+    const fromLast = sizes.length - 1 - n;
+    const children = [1, 2, 3, 4].map((child) => paths[sizes.length - 1 - (4 * fromLast + child)]);
+    const references = children.flatMap((path) => path?.path ?? []);
     const compression = compressions[n % compressions.length] ?? 'none';
     paths.push(
       await makePath(dir, `made-${n}`, narOf(noise(size, random)), compression, references, key, random),
