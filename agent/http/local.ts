@@ -69,7 +69,7 @@ export class LocalFace {
     ];
   }
 
-  /** Answers one request; rejects only when its connection is to be cut. */
+  /** Answers one request; rejects when that cannot be done, or not to the end. */
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const url = request.url ?? '/';
     for (const [pattern, answer] of this.#routes) {
@@ -85,12 +85,12 @@ export class LocalFace {
     say(response, 404, 'not here');
   }
 
-  readonly #info: Answer = (request, response) => {
+  readonly #info: Answer = (_, response) => {
     response.writeHead(200, {
       'content-type': 'text/x-nix-cache-info',
       'content-length': this.#cacheInfo.length,
     });
-    response.end(request.method === 'HEAD' ? undefined : this.#cacheInfo);
+    response.end(this.#cacheInfo);
   };
 
   readonly #narinfo: Answer = async (request, response, hashPart = '') => {
@@ -100,7 +100,7 @@ export class LocalFace {
     const text = known && this.#render(known);
     if (known === undefined || text === undefined) return say(response, 404, 'not here');
     response.writeHead(200, { 'content-type': 'text/x-nix-narinfo', 'content-length': text.length });
-    response.end(request.method === 'HEAD' ? undefined : text);
+    response.end(text);
     this.#options.lookAhead.from(known);
   };
 
@@ -152,11 +152,9 @@ export class LocalFace {
     };
     const status = range ? 206 : 200;
     if (request.method === 'HEAD') return void response.writeHead(status, headers).end();
-    await this.#sendNar(response, async () => {
-      const reading = await this.#options.transfers.open(known, start, gone(response));
-      response.writeHead(status, headers);
-      await this.#send(response, upTo(reading.chunks(), end - start)).finally(() => reading.close());
-    });
+    const reading = await this.#options.transfers.open(known, start, gone(response));
+    response.writeHead(status, headers);
+    await this.#send(response, upTo(reading.chunks(), end - start)).finally(() => reading.close());
   }
 
   async #opaqueNar(
@@ -170,35 +168,23 @@ export class LocalFace {
     const type = { 'content-type': 'application/x-nix-nar' };
     if (request.method === 'HEAD') return void response.writeHead(200, type).end();
     const start = Number(/^bytes=(\d{1,15})-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
-    await this.#sendNar(response, async () => {
-      const { size, chunks } = await openOpaque(known, compression, start, gone(response));
-      if (size !== undefined) {
-        response.writeHead(start > 0 ? 206 : 200, {
-          ...type,
-          'accept-ranges': 'bytes',
-          'content-length': size - start,
-          ...(start > 0 && { 'content-range': `bytes ${start}-${size - 1}/${size}` }),
-        });
-      } else if (start === 0) response.writeHead(200, type);
-      // A part of something without a size cannot be named, and Nix takes the whole for the part.
-      else throw new NarUnavailable(known.narinfo.storePath.base);
-      await this.#send(response, chunks);
-    });
+    const { size, chunks } = await openOpaque(known, compression, start, gone(response));
+    if (size !== undefined) {
+      response.writeHead(start > 0 ? 206 : 200, {
+        ...type,
+        'accept-ranges': 'bytes',
+        'content-length': size - start,
+        ...(start > 0 && { 'content-range': `bytes ${start}-${size - 1}/${size}` }),
+      });
+    } else if (start === 0) response.writeHead(200, type);
+    // A part of something without a size cannot be named, and Nix takes the whole for the part.
+    else throw new NarUnavailable(known.narinfo.storePath.base);
+    await this.#send(response, chunks);
   }
 
   #send(response: ServerResponse, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const { pace = (_, whole) => whole } = this.#options;
     return send(response, pace(response, chunks));
-  }
-
-  /** A NAR that fails before its first byte is 404, and one that fails later is cut, so that Nix resumes it. */
-  async #sendNar(response: ServerResponse, answer: () => Promise<void>): Promise<void> {
-    try {
-      await answer();
-    } catch (error) {
-      if (response.headersSent || !(error instanceof NarUnavailable)) throw error;
-      say(response, 404, 'not here');
-    }
   }
 
   readonly #otherFile: Answer = async (request, response, path = '') => {

@@ -19,7 +19,7 @@ export function say(
     'content-length': body.length,
     ...headers,
   });
-  response.end(response.req.method === 'HEAD' ? undefined : body);
+  response.end(body);
 }
 
 /** Aborts when the client goes away, or has gone before, and when the answer is complete. */

@@ -118,6 +118,7 @@ export class FaceServer {
     return server.address() as AddressInfo;
   }
 
+  /** What fails before its first byte is not here, and what fails later is cut, so that Nix resumes it. */
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.strictContentLength = true;
     const started = performance.now();
@@ -135,7 +136,8 @@ export class FaceServer {
       await this.#handler(request, response);
     } catch (err) {
       if (!(err instanceof NarrowcastError)) this.#log.error({ err, url: request.url }, 'request failed');
-      else if (!response.destroyed) this.#log.info({ err, url: request.url }, 'answer cut');
+      else if (!response.destroyed)
+        this.#log.info({ err, url: request.url }, response.headersSent ? 'answer cut' : 'not here');
       if (!response.headersSent) response.writeHead(404).end();
       else response.destroy();
     }

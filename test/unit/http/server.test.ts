@@ -119,7 +119,7 @@ describe('a server', () => {
 
   test.for([
     ['a mistake of ours', new TypeError('a bug'), 'error', 'request failed'],
-    ['what was thrown on purpose', new NarrowcastError('some-code', 'no'), 'info', 'answer cut'],
+    ['what was thrown on purpose', new NarrowcastError('some-code', 'no'), 'info', 'not here'],
   ] as const)('answers 404 for %s, I1, and says so in the log', async ([_, error, level, message]) => {
     const here = await scene(() => Promise.reject(error));
     expect((await fetch(`http://127.0.0.1:${here.port}/`)).status).toBe(404);
@@ -297,6 +297,20 @@ describe('sending', () => {
     response.destroy();
   });
 
+  test('forgets how long it waited once the client has taken everything', async () => {
+    const clock = new ManualClock();
+    const over = Promise.withResolvers<void>();
+    const here = await scene(async (_, response) => {
+      await send(response, blocks(20, Buffer.alloc(1024 * 1024)), clock);
+      over.resolve();
+    });
+    const response = await ask(here.port);
+    await clock.timer(300_000);
+    expect(await textOf(response)).toHaveLength(20 * 1024 * 1024);
+    await over.promise;
+    expect(clock.pending).toBe(0);
+  });
+
   test('closes its source when the client leaves', async () => {
     let closed = false;
     const over = Promise.withResolvers<void>();
@@ -328,6 +342,10 @@ describe('sending', () => {
 
 async function* pieces(...texts: string[]): AsyncGenerator<Uint8Array> {
   for (const text of texts) yield Buffer.from(text);
+}
+
+async function* blocks(count: number, block: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let i = 0; i < count; i++) yield block;
 }
 
 async function* endless(

@@ -225,8 +225,9 @@ describe('silence', () => {
         (_, response) => void response.writeHead(404).write('<p>'),
       );
       const fault = faultOf(asked === `/${nar}` ? source.openNar(nar, 0, never) : source.probe(never));
-      await server.wasAsked(asked);
-      await server.until(() => server.sockets.size === 1);
+      await clock.looked();
+      await clock.pass(stalledTimeout - 1);
+      expect(server.count(asked)).toBe(1);
       await clock.pass(stalledTimeout);
       expect(await fault).toBe('silent');
       await server.until(() => server.sockets.size === 0);
