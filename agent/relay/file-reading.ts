@@ -120,6 +120,8 @@ export class FileReading {
         if (sample !== undefined) supply.delivered(sample);
         if (sample !== undefined && !(await choice.stays(supply, sample, this.begun, this.#rest))) return;
       }
+      // It says that this is the end, even if it gave nothing.
+      this.#supplies.set(supply.id, supply);
       this.#size ??= this.#position;
       if (this.#whole) return;
       const missing = `${supply.id} ended ${this.file.url} after ${this.#position} of ${this.#size} bytes`;

@@ -80,7 +80,7 @@ describe('verify first: a discovered peer that has not proven itself', () => {
 
   test('takes longer than a minute: an upstream is asked instead, and its bytes go straight through', async () => {
     const w = await scene();
-    w.add(peer({ chunk: 100, pause: 1_000 }), 'xz');
+    w.add(peer({ chunk: 400, pause: 1_000 }), 'xz');
     const far = w.add(upstream({ chunk: 1_000, pause: 1_000 }), 'xz', { hidden: true });
     const got = await w.run(w.get());
     expectWhole(got);
@@ -181,6 +181,13 @@ describe('a configured source that lies', () => {
     w.add(upstream(), 'gzip');
     expectWhole(await w.run(w.get()), small.nar);
     expect(source.bytes).toBeLessThanOrEqual(2 * bomb.files.zstd.length);
+  });
+
+  test('with nothing at all: it is not asked for ever', async () => {
+    const w = await scene();
+    const source = w.add(lan({ file: Buffer.alloc(0), tellsSize: false }), 'gzip');
+    expect((await w.run(w.get())).how).toBe('unavailable');
+    expect(source.opened).toHaveLength(2);
   });
 
   test('about what a true one gave before: clients wait for the truth, and keep what was right', async () => {
