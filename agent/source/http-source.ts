@@ -8,6 +8,7 @@ import type { HashPart } from '../nix/store-path.ts';
 import { type Clock, systemClock } from '../telemetry/clock.ts';
 import { safeUrl } from '../telemetry/log.ts';
 import { isLoopbackHost, isPublicAddress, unbracketed } from './address.ts';
+import { arrived } from './arrived.ts';
 import { Connections } from './connections.ts';
 import { SourceError } from './error.ts';
 import { counted, discard, encodingOf, extentOf, header } from './http-body.ts';
@@ -260,7 +261,7 @@ export class HttpSource implements Source {
   }
 
   async *#heard(response: Dispatcher.ResponseData, silence: Silence): AsyncGenerator<Uint8Array> {
-    for await (const chunk of response.body) {
+    for await (const chunk of arrived(response.body)) {
       this.#hears();
       silence.pause();
       yield chunk;

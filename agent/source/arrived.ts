@@ -1,0 +1,49 @@
+import type { Readable } from 'node:stream';
+
+/** So many bytes wait for the reader before the sender has to. */
+const enough = 256 * 1024;
+
+/**
+ * A body's bytes as they come. What has arrived before a cut comes before the error, which a stream would let overtake it: those bytes
+ * have crossed the link, and need not do so again. Leaving the loop closes the connection.
+ */
+export async function* arrived(body: Readable): AsyncGenerator<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  let waiting = 0;
+  let over = false;
+  let failure: unknown;
+  let wake = () => {};
+  body.on('data', (chunk: Uint8Array) => {
+    chunks.push(chunk);
+    waiting += chunk.length;
+    if (waiting >= enough) body.pause();
+    wake();
+  });
+  const ends = (error?: unknown) => {
+    if (!over) failure = error;
+    over = true;
+    wake();
+  };
+  body.once('end', () => ends());
+  body.on('error', ends);
+  body.once('close', () => ends(new Error('closed before its end')));
+  try {
+    for (;;) {
+      const chunk = chunks.shift();
+      if (chunk !== undefined) {
+        waiting -= chunk.length;
+        yield chunk;
+      } else if (over) {
+        if (failure !== undefined) throw failure;
+        return;
+      } else {
+        body.resume();
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    }
+  } finally {
+    body.destroy();
+  }
+}

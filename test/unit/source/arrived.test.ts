@@ -1,0 +1,56 @@
+import { PassThrough, Readable } from 'node:stream';
+import { expect, test } from 'vitest';
+import { arrived } from '../../../agent/source/arrived.ts';
+
+async function collect(body: Readable): Promise<{ bytes: number; error: unknown }> {
+  let bytes = 0;
+  try {
+    for await (const chunk of arrived(body)) {
+      bytes += chunk.length;
+      // A reader that is slower than the sender.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    return { bytes, error: undefined };
+  } catch (error) {
+    return { bytes, error };
+  }
+}
+
+test('I5: all that arrived before a cut comes before the error', async () => {
+  const body = new PassThrough({ highWaterMark: 1024 * 1024 });
+  const cut = new Error('cut');
+  const collected = collect(body);
+  for (let n = 0; n < 40; n++) body.write(Buffer.alloc(1_000));
+  await new Promise((resolve) => setImmediate(resolve));
+  body.destroy(cut);
+  expect(await collected).toEqual({ bytes: 40_000, error: cut });
+});
+
+test('a body that ends is whole, and one that closes before that is not', async () => {
+  expect(await collect(Readable.from([Buffer.alloc(5), Buffer.alloc(6)]))).toEqual({
+    bytes: 11,
+    error: undefined,
+  });
+  const body = new PassThrough();
+  const collected = collect(body);
+  body.write(Buffer.alloc(7));
+  await new Promise((resolve) => setImmediate(resolve));
+  body.destroy();
+  expect(await collected).toMatchObject({ bytes: 7, error: { message: 'closed before its end' } });
+});
+
+test('I8: a reader that waits makes the sender wait', async () => {
+  const body = new PassThrough({ highWaterMark: 1_000 });
+  const chunks = arrived(body)[Symbol.asyncIterator]();
+  const first = chunks.next();
+  let sent = 0;
+  while (sent < 1_000 && body.write(Buffer.alloc(1_000))) sent++;
+  await first;
+  for (; sent < 1_000; sent++) {
+    if (!body.write(Buffer.alloc(1_000))) await new Promise((resolve) => setImmediate(resolve));
+    if (body.writableLength > 10_000) break;
+  }
+  expect(sent).toBeLessThan(300);
+  await chunks.return?.(undefined);
+  expect(body.destroyed).toBe(true);
+});
