@@ -74,7 +74,9 @@ skippable(describe, labForbidden() ?? privateStoreSkipReason())('on a LAN', () =
     // What nobody has signed is not shared, though its content address proves it.
     const { path, url } = pathNamed(fixture, 'small-text');
     const asked = (await upstream.requests()).slice(before).map(({ uri }) => uri);
-    expect(new Set(asked)).toEqual(new Set(['/nix-cache-info', `/${hashPartOf(path)}.narinfo`, `/${url}`]));
+    // On a busy machine a neighbour may lose its head start, and the upstream is asked as well; its NARs are not.
+    expect(asked).toContain(`/${hashPartOf(path)}.narinfo`);
+    expect(asked.filter((uri) => uri.startsWith('/nar/'))).toEqual([`/${url}`]);
   });
 
   test('a directory behind nginx that avahi announces is found and used', { timeout: 60_000 }, async () => {
