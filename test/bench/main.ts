@@ -1,7 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describeMachine } from './machine.ts';
-import { toMarkdown } from './markdown.ts';
+import { toDocument, toMarkdown } from './markdown.ts';
+import { cache } from './measures/cache.ts';
 import { memory } from './measures/memory.ts';
 import { nar } from './measures/nar.ts';
 import { narinfo } from './measures/narinfo.ts';
@@ -9,10 +10,10 @@ import { start } from './measures/start.ts';
 import { parseOptions } from './options.ts';
 import type { Report, Section } from './report.ts';
 
-const measures = [start, narinfo, nar, memory];
+const measures = [start, narinfo, nar, cache, memory];
 const docs = join(import.meta.dirname, '../../docs/benchmarks.md');
 
-const { json, only, short, writeDocs } = parseOptions(process.argv.slice(2));
+const { json, only, short, rounds, writeDocs } = parseOptions(process.argv.slice(2));
 const chosen = measures.filter(({ name }) => only === undefined || name === only);
 if (chosen.length === 0) {
   process.stderr.write(`--only ${only}: there are ${measures.map(({ name }) => name).join(', ')}\n`);
@@ -22,9 +23,9 @@ if (chosen.length === 0) {
 const sections: Section[] = [];
 for (const measure of chosen) {
   process.stderr.write(`measuring ${measure.name} …\n`);
-  sections.push(await measure.take({ short, rounds: short ? 1 : 3 }));
+  sections.push(await measure.take({ short, rounds }));
 }
-const report: Report = { machine: await describeMachine(), short, sections };
+const report: Report = { machine: await describeMachine(), short, rounds, sections };
 process.stdout.write(toMarkdown(report));
 if (json !== undefined) await writeFile(json, `${JSON.stringify(report, undefined, 2)}\n`);
-if (writeDocs) await writeFile(docs, `# Benchmarks\n\n${toMarkdown(report)}`);
+if (writeDocs) await writeFile(docs, toDocument(report));

@@ -8,11 +8,13 @@ export interface BenchOptions {
   readonly only: string | undefined;
   /** Less of everything: for CI and for trying things out. */
   readonly short: boolean;
+  /** How often each contestant has its turn. */
+  readonly rounds: number;
   /** Writes docs/benchmarks.md. */
   readonly writeDocs: boolean;
 }
 
-/** @throws TypeError for an unknown option */
+/** @throws TypeError for an unknown option, RangeError for a number of rounds that is none */
 export function parseOptions(argv: readonly string[]): BenchOptions {
   const { values } = parseArgs({
     args: [...argv],
@@ -20,8 +22,13 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
       json: { type: 'string' },
       only: { type: 'string' },
       short: { type: 'boolean', default: false },
+      rounds: { type: 'string' },
       'write-docs': { type: 'boolean', default: false },
     },
   });
-  return { json: values.json, only: values.only, short: values.short, writeDocs: values['write-docs'] };
+  const { json, only, short, 'write-docs': writeDocs } = values;
+  const rounds = Number(values.rounds ?? (short ? 1 : 3));
+  if (!Number.isInteger(rounds) || rounds < 1)
+    throw new RangeError(`--rounds ${values.rounds}: it must be a whole number from 1 on`);
+  return { json, only, short, rounds, writeDocs };
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { stringify } from 'smol-toml';
 import { freePort } from '../e2e/harness/ports.ts';
+import { mustRun } from '../e2e/harness/run-command.ts';
 import { TemporaryDirectory } from '../e2e/harness/temporary-directory.ts';
 
 export interface RelayOptions {
@@ -13,9 +14,11 @@ export interface RelayOptions {
   readonly substituter: string;
   /** `name:base64`; the default keys when left out. */
   readonly publicKey?: string;
+  /** A cache directory to begin with, which is copied; an empty one when left out. */
+  readonly cacheDirectory?: string;
 }
 
-/** `narrowcast serve` in a process of its own, with an empty cache directory. */
+/** `narrowcast serve` in a process of its own. */
 export class Relay implements AsyncDisposable {
   /** `http://127.0.0.1:PORT` */
   readonly url: string;
@@ -34,15 +37,17 @@ export class Relay implements AsyncDisposable {
   }
 
   /** Starts it and waits for its first answer. Throws when it ends before that. */
-  static async start({ program, substituter, publicKey }: RelayOptions): Promise<Relay> {
+  static async start({ program, substituter, publicKey, cacheDirectory }: RelayOptions): Promise<Relay> {
     const directory = await TemporaryDirectory.create('bench');
+    const cache = join(directory.path, 'cache');
+    if (cacheDirectory !== undefined) await mustRun(['cp', '-a', cacheDirectory, cache]);
     const port = await freePort();
     const configuration = {
       listen: `localhost:${port}`,
       substituters: [substituter],
       ...(publicKey && { 'trusted-public-keys': [publicKey] }),
       'log-level': 'warn',
-      cache: { dir: join(directory.path, 'cache') },
+      cache: { dir: cache },
       lan: { listen: '', discover: false, advertise: false },
     };
     const file = join(directory.path, 'narrowcast.toml');

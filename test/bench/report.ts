@@ -36,7 +36,9 @@ export interface Section {
 /** Everything that one run found; what `--json` writes. */
 export interface Report {
   readonly machine: Machine;
+  /** Less of everything was measured. */
   readonly short: boolean;
+  readonly rounds: number;
   readonly sections: readonly Section[];
 }
 

@@ -33,13 +33,13 @@ export interface NarCacheMaterial {
   readonly nars: readonly StoredNar[];
 }
 
-/** How Nix compresses by default, where it has a default. */
+/** As Nix compresses by default, only that brotli, which is too slow at Nix's level, has a lower one. */
 const encoders = [
   { compression: 'none', encode: undefined, decode: undefined },
   { compression: 'xz', encode: ['xz', '-6', '-T1'], decode: ['xz', '-dc'] },
   { compression: 'zstd', encode: ['zstd', '-q', '-3', '--rm'], decode: ['zstd', '-qdc'] },
   { compression: 'gzip', encode: ['gzip', '-6'], decode: ['gzip', '-dc'] },
-  { compression: 'br', encode: ['brotli', '-q', '6', '--rm'], decode: ['brotli', '-dc'] },
+  { compression: 'br', encode: ['brotli', '-q', '6', '-w', '22', '--rm'], decode: ['brotli', '-dc'] },
 ] as const;
 
 /** NARs of about `size` bytes. */
