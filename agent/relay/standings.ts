@@ -53,13 +53,18 @@ export class Standings {
     return this.#clock.now() - this.#of(source).heardAt;
   }
 
-  /** Passes a body of the source on, and notes that it is being read. */
-  async *observed(source: MonitoredSource, chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  /** Passes a body of the source on, and notes that it is being read; `heard` is called with each chunk. */
+  async *observed(
+    source: MonitoredSource,
+    chunks: AsyncIterable<Uint8Array>,
+    heard: () => void,
+  ): AsyncGenerator<Uint8Array> {
     const standing = this.#of(source);
     standing.readings += 1;
     try {
       for await (const chunk of chunks) {
         standing.heardAt = this.#clock.now();
+        heard();
         yield chunk;
       }
     } finally {

@@ -57,8 +57,6 @@ export interface SupplyContext {
 }
 
 const disk = 'disk';
-/** A source that gave bytes to another transfer within so many ms has not gone silent: this one connection has. */
-const heardLately = 5_000;
 
 /** Where the NAR of a path can be had, best first: the cache directory, then the sources in their order. */
 export async function suppliesOf(known: KnownPath, context: SupplyContext): Promise<Supply[]> {
@@ -97,6 +95,7 @@ export function isMost(bytes: number, { fileSize }: NarFile): boolean {
 
 function fromOffer(known: KnownPath, offer: Offer, { standings, clock }: SupplyContext): Supply {
   const { source, narinfo } = offer;
+  let heardAt = clock.now();
   return {
     id: source.id,
     file: fileOf(source.id, narinfo),
@@ -115,13 +114,19 @@ function fromOffer(known: KnownPath, offer: Offer, { standings, clock }: SupplyC
       return standings.readings(source);
     },
     async open(offset, signal) {
+      heardAt = clock.now();
       const body = await source.openNar(narinfo.url, offset, signal);
-      return { ...body, chunks: standings.observed(source, body.chunks) };
+      const heard = () => {
+        heardAt = clock.now();
+      };
+      return { ...body, chunks: standings.observed(source, body.chunks, heard) };
     },
     async stopped(error) {
+      const silence = clock.now() - heardAt;
       // Odd bytes may be a login page in the place of the cache.
       if (error.fault === 'wrong' || error.fault === 'captive') await source.check();
-      else if (error.fault === 'silent' && standings.silence(source) < heardLately) void source.check();
+      // While other transfers go on, this one connection has gone silent, not the source.
+      else if (error.fault === 'silent' && standings.silence(source) < silence / 2) void source.check();
       else source.suspect(error);
     },
     probe: () => void source.check(),

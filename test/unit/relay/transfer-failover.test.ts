@@ -35,6 +35,14 @@ describe('a source that dies', () => {
     expect([far.bytes, other.bytes]).toEqual([0, files.zstd.length]);
   });
 
+  test('that went silent alone is down at once, however short the stall timeout', async () => {
+    const w = await scene();
+    const near = w.add(lan({ openings: [{ silentAfter: 50_000 }], stalledTimeout: 1_000 }), 'xz');
+    const far = w.add(upstream(), 'xz');
+    expectWhole(await w.run(w.get()));
+    expect([near.opened.length, far.bytes]).toEqual([1, files.xz.length - 50_000]);
+  });
+
   test('a source that was not asked before is found when all others are gone', async () => {
     const w = await scene();
     w.add(lan({ diesAfter: 50_000 }), 'xz');

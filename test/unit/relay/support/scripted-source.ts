@@ -37,6 +37,8 @@ export interface Script {
   /** Bytes that come at once, and the time between two such, in ms. */
   readonly chunk?: number;
   readonly pause?: number;
+  /** How long it is waited for in the middle of a body, in ms. */
+  readonly stalledTimeout?: number;
   /** Time until an answer begins, in ms. */
   readonly latency?: number;
   /** Whether it answers at all, asked at each probe and opening. */
@@ -56,7 +58,6 @@ export interface Opened {
   bytes: number;
 }
 
-const stalledTimeout = 30_000;
 const loginPage = Buffer.from('<!DOCTYPE html><title>Welcome</title>please log in');
 
 /** A source that behaves as its script says, in virtual time, and counts. */
@@ -141,7 +142,7 @@ export class ScriptedSource implements Source {
     opened: Opened,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
-    const { chunk: step = 4_096, pause = 0 } = this.#script;
+    const { chunk: step = 4_096, pause = 0, stalledTimeout = 30_000 } = this.#script;
     const end = Math.min(bytes.length, cutAfter, silentAfter);
     for (let at = 0; at < end; at += step) {
       if (pause > 0) await delay(this.#time, pause, signal);
