@@ -1,6 +1,7 @@
 import type { NarCache } from '../cache/nar-cache.ts';
 import { isDecodable } from '../nix/compression.ts';
 import type { SourceError } from '../source/error.ts';
+import type { MonitoredSource } from '../source/monitored-source.ts';
 import type { SourcePool } from '../source/source-pool.ts';
 import { type Clock, delay } from '../telemetry/clock.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -49,6 +50,10 @@ const muchFaster = 4;
 const slowSamples = 5;
 /** … and saves this much, in ms. */
 const worthLeaving = 10_000;
+/** An unproven supply that crawls is left after this time, in ms. */
+const crawlFor = 3_000;
+/** What a supply far away would still need less time for than this, in ms, it may end though a nearer one has come. */
+const worthComingHome = 2_000;
 /** A source that must be verified first gives this many bytes at least in the time that it has, if nobody else can be asked. */
 const leastUnproven = 1024 * 1024;
 /** While clients wait, sources that are away are asked this often, in ms, whether they are back. */
@@ -69,6 +74,10 @@ export class Choice {
   #widened = false;
   #begunAnew = 0;
   #slowSamples = 0;
+  /** For how long the present supply has crawled, in ms. */
+  #crawled = 0;
+  /** Sources nearby that were asked for the NAR. */
+  readonly #near = new WeakSet<MonitoredSource>();
   #unproven: { since: number; bytes: number; late: boolean } | undefined;
 
   constructor(options: ChoiceOptions) {
@@ -83,6 +92,7 @@ export class Choice {
   async next(begun: Begun | undefined): Promise<Supply> {
     const { known, clock, signal, mayWait } = this.#options;
     this.#slowSamples = 0;
+    this.#crawled = 0;
     for (;;) {
       signal.throwIfAborted();
       using change = new PoolChange(this.#options);
@@ -121,6 +131,7 @@ export class Choice {
       'transfer interrupted',
     );
     if (progress) this.#deadline = clock.now() + patience;
+    if (error.fault === 'silent' && !supply.trusted) supply.crawled();
     await supply.stopped(error);
     if (error.fault === 'gone') return await this.#dismiss(supply, error.message);
     if (!supply.usable) return;
@@ -155,13 +166,16 @@ export class Choice {
   }
 
   /**
-   * Whether to stay with a supply, asked about once a second. It is left when another is known to be much faster, and when it
-   * must be verified first and takes too long.
+   * Whether to stay with a supply, asked about once a second. It is left when another is known to be much faster, when it is far and
+   * one nearby has come up, and when it must be verified first and takes too long.
    * @param rest bytes of its file still to come
    */
   async stays(supply: Supply, sample: Sample, begun: Begun, rest: number): Promise<boolean> {
     if (supply.stored) return true;
-    return (await this.#isInTime(supply, begun)) && !(await this.#isSlow(supply, sample, begun, rest));
+    if (!(await this.#isInTime(supply, begun)) || (await this.#crawls(supply, sample, begun))) return false;
+    return (
+      !(await this.#isHome(supply, sample, begun, rest)) && !(await this.#isSlow(supply, sample, begun, rest))
+    );
   }
 
   /** Supplies that are not given up, reachable or not. */
@@ -189,7 +203,7 @@ export class Choice {
   }
 
   #rank(supply: Supply, begun: Begun | undefined): number {
-    const late = !supply.trusted && this.#unproven?.late === true;
+    const late = !supply.trusted && (supply.shunned || this.#unproven?.late === true);
     const base = late || this.#lastResorts.has(supply.id) ? lastResort : 0;
     if (supply.near && supply.trusted) return base;
     const most =
@@ -220,8 +234,45 @@ export class Choice {
     const others = (await this.#left(begun)).filter(({ trusted, usable }) => trusted && usable);
     const little = begun.bytes - unproven.bytes < leastUnproven;
     this.#unproven = { since: clock.now(), bytes: begun.bytes, late: others.length > 0 };
+    if (others.length > 0) supply.crawled();
     if (others.length === 0 && little) this.#out.add(supply.id);
     return others.length === 0 && !little;
+  }
+
+  /** It must be verified first and is slow, maybe on purpose: then anybody else is better. */
+  async #crawls(supply: Supply, sample: Sample, begun: Begun): Promise<boolean> {
+    const slow = sample.bytes * 1_000 < this.#options.limits.crawl * sample.elapsed;
+    const crawling = slow && !isIdle(sample) && !supply.trusted && !this.#lastResorts.has(supply.id);
+    this.#crawled = crawling ? this.#crawled + sample.elapsed : 0;
+    if (this.#crawled < crawlFor) return false;
+    await this.#widen();
+    const others = (await this.#left(begun)).filter(
+      ({ id, usable, shunned }) => id !== supply.id && usable && !shunned,
+    );
+    if (others.length === 0) return false;
+    supply.crawled();
+    this.#lastResorts.add(supply.id);
+    this.#options.log.info(
+      { source: supply.id, bytes: sample.bytes, ms: sample.elapsed },
+      'source is left as it crawls',
+    );
+    return true;
+  }
+
+  /** A cache nearby has come up, as when the machine is home again, and is to give the rest. */
+  async #isHome(supply: Supply, sample: Sample, begun: Begun, rest: number): Promise<boolean> {
+    if (supply.near || rest * sample.elapsed < worthComingHome * sample.bytes) return false;
+    const fresh = this.#options.pool
+      .usable()
+      .filter((source) => source.source.reach !== 'upstream' && !this.#near.has(source));
+    if (fresh.length === 0) return false;
+    for (const source of fresh) this.#near.add(source);
+    this.#widened = false;
+    await this.#widen();
+    const best = this.#best(await this.#left(begun), begun);
+    if (best === undefined || !best.near) return false;
+    this.#options.log.info({ source: supply.id, near: best.id, rest }, 'source is left for one nearby');
+    return true;
   }
 
   async #isSlow(supply: Supply, sample: Sample, begun: Begun, rest: number): Promise<boolean> {
@@ -234,11 +285,10 @@ export class Choice {
         : (other.file.fileSize ?? this.#options.known.narinfo.narSize);
       return rest / speed - bytes / (other.speed ?? 0) >= worthLeaving / 1_000;
     };
-    const idle = sample.waited < 0.8 * sample.elapsed;
     const sources = this.#options.pool
       .usable()
       .map(({ id, throughput }) => ({ id, speed: throughput.value }));
-    if (idle || !sources.some((source) => source.id !== supply.id && faster(source))) {
+    if (isIdle(sample) || !sources.some((source) => source.id !== supply.id && faster(source))) {
       this.#slowSamples = 0;
       return false;
     }
@@ -295,6 +345,11 @@ class PoolChange implements Disposable {
     this.#options.pool.off('changed', this.#notice);
     this.#options.signal.removeEventListener('abort', this.#notice);
   }
+}
+
+/** Mostly the clients were waited for, not the source. */
+function isIdle({ waited, elapsed }: Sample): boolean {
+  return waited < 0.8 * elapsed;
 }
 
 /** In ms; as long as the source asks for, within reason. */

@@ -12,10 +12,12 @@ export interface TransferLimits {
   readonly holdInMemoryUpTo: number;
   /** What all NARs that are held in memory may take together. */
   readonly heldInMemory: number;
-  /** How long a transfer waits, for each window that it fills, for a client that could as well read from the disk. */
+  /** How long a transfer waits, for each window that it fills, for clients that could as well read from the disk. */
   readonly clientPause: number;
   /** A source that must be verified first has this long before others are asked. */
   readonly verifyFirst: number;
+  /** … and is left at once for others when it gives fewer bytes a second than this. */
+  readonly crawl: number;
   /** Fewer bytes than this between two cuts are no progress: a source that gives ever less is as good as one that gives nothing. */
   readonly progress: number;
 }
@@ -29,7 +31,8 @@ export const transferLimits: TransferLimits = {
   holdFor: 20_000,
   holdInMemoryUpTo: 16 * mib,
   heldInMemory: 32 * mib,
-  clientPause: 500,
+  clientPause: 250,
   verifyFirst: 60_000,
+  crawl: 16 * 1024,
   progress: 16 * 1024,
 };

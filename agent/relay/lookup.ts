@@ -65,8 +65,9 @@ export class Lookup {
 
   /** Asks every usable source that has not been asked yet whether it has the same NAR, for a transfer that runs out of sources. */
   async widen(known: KnownPath): Promise<void> {
-    const offered = new Set(known.offers.map(({ source }) => source.id));
-    const others = this.#options.pool.usable().filter((source) => !offered.has(source.id));
+    // A peer that went away and came back is another source with the same name.
+    const offered = new Set(known.offers.map(({ source }) => source));
+    const others = this.#options.pool.usable().filter((source) => !offered.has(source));
     const never = new AbortController().signal;
     await Promise.all(
       others.map(async (source) => {

@@ -5,6 +5,8 @@ interface Standing {
   /** NARs that it gave alone and that held. */
   verified: number;
   wrong: boolean;
+  /** It gave so slowly that it was left. */
+  slow: boolean;
   /** Transfers that read from it now. */
   readings: number;
   /** When bytes last came from it (clock's ms). */
@@ -43,6 +45,17 @@ export class Standings {
     this.#of(source).wrong = true;
   }
 
+  /** It gave so slowly, before it had proven itself, that it was left. */
+  slow(source: MonitoredSource): void {
+    this.#of(source).slow = true;
+  }
+
+  /** Whether it has wasted time enough: others come first, in every transfer. */
+  shuns(source: MonitoredSource): boolean {
+    const { wrong, slow } = this.#of(source);
+    return !this.trusts(source) && (wrong || slow);
+  }
+
   /** How many transfers read from it now. */
   readings(source: MonitoredSource): number {
     return this.#of(source).readings;
@@ -75,7 +88,7 @@ export class Standings {
   #of(source: MonitoredSource): Standing {
     const known = this.#standings.get(source);
     if (known !== undefined) return known;
-    const fresh = { verified: 0, wrong: false, readings: 0, heardAt: Number.NEGATIVE_INFINITY };
+    const fresh = { verified: 0, wrong: false, slow: false, readings: 0, heardAt: Number.NEGATIVE_INFINITY };
     this.#standings.set(source, fresh);
     return fresh;
   }

@@ -20,6 +20,8 @@ export interface Supply {
   readonly near: boolean;
   /** Its bytes may reach the client before the whole NAR is verified (DESIGN 5.4). */
   readonly trusted: boolean;
+  /** Its source has wasted time enough: others come first. */
+  readonly shunned: boolean;
   /** On this machine's disk already: nothing to store. */
   readonly stored: boolean;
   readonly usable: boolean;
@@ -36,6 +38,8 @@ export interface Supply {
   proved(): void;
   /** The whole NAR came from here, and it does not hold. */
   lied(): void;
+  /** It is so slow that it is left. */
+  crawled(): void;
   /** Nobody should come back here for this NAR. */
   withdraw(why: string): Promise<void>;
   delivered(sample: Sample): void;
@@ -104,6 +108,9 @@ function fromOffer(known: KnownPath, offer: Offer, { standings, clock }: SupplyC
     get trusted() {
       return standings.trusts(source);
     },
+    get shunned() {
+      return standings.shuns(source);
+    },
     get usable() {
       return source.usable;
     },
@@ -132,6 +139,7 @@ function fromOffer(known: KnownPath, offer: Offer, { standings, clock }: SupplyC
     probe: () => void source.check(),
     proved: () => standings.verified(source),
     lied: () => standings.wrong(source),
+    crawled: () => standings.slow(source),
     withdraw: async () => known.withdraw(source, clock.now()),
     // Transfers that read from the same source share its link.
     delivered: ({ bytes, elapsed }) =>
@@ -145,6 +153,7 @@ function fromDisk(known: KnownPath, cache: NarCache, narinfo: Narinfo): Supply {
     file: fileOf(disk, narinfo),
     near: true,
     trusted: true,
+    shunned: false,
     stored: true,
     usable: true,
     speed: undefined,
@@ -162,6 +171,7 @@ function fromDisk(known: KnownPath, cache: NarCache, narinfo: Narinfo): Supply {
     probe: () => {},
     proved: () => {},
     lied: () => {},
+    crawled: () => {},
     async withdraw(why) {
       if (!known.stored) return;
       known.stored = false;

@@ -427,6 +427,19 @@ describe('more sources for a transfer', () => {
     expect(first.server.requests).toHaveLength(1);
   });
 
+  test('are those, too, that were away and are back', async () => {
+    const scene = await lookupScene();
+    const path = signedSample(scene.key);
+    const { source: before } = await scene.peer('pi', having(path));
+    const found = await known(scene, path);
+    await scene.pool.remove(before.id);
+    await before.source.dropConnections();
+    const again = scene.pool.add(before.source);
+    await scene.lookup.widen(found);
+    expect(found.offers.map(({ source }) => source)).toEqual([again]);
+    expect(found.obtainable(scene.clock.now())).toBe(true);
+  });
+
   test('do not fail with one that fails', async () => {
     const scene = await lookupScene();
     const path = signedSample(scene.key);

@@ -24,8 +24,9 @@ export const smallLimits: TransferLimits = {
   holdFor: 20_000,
   holdInMemoryUpTo: 256 * 1024,
   heldInMemory: 512 * 1024,
-  clientPause: 500,
+  clientPause: 250,
   verifyFirst: 60_000,
+  crawl: 256,
   progress: 256,
 };
 
