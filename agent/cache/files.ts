@@ -12,6 +12,8 @@ export interface FileFacts {
   /** The file's ctime, in ms since the epoch: when it was last written, renamed or linked. */
   readonly changed: number;
   readonly isFile: boolean;
+  /** How many names it has. */
+  readonly names: number;
 }
 
 /** How a file is opened: to read it, to go on with it, or empty and new. */
@@ -39,6 +41,8 @@ export interface Files {
   /** Makes the directory and those above it. */
   makeDirectory(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
+  /** Gives a file a second name, which no other has. */
+  link(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
   /** Sets last use and modification, in ms since the epoch. */
   touch(path: string, lastUse: number, modified: number): Promise<void>;
@@ -61,6 +65,7 @@ export const realFiles: Files = {
     await fs.promises.mkdir(path, { recursive: true });
   },
   rename: promisify(fs.rename),
+  link: promisify(fs.link),
   remove: promisify(fs.unlink),
   touch: (path, lastUse, modified) => utimes(path, lastUse / 1000, modified / 1000),
   async syncDirectory(path) {
@@ -94,6 +99,7 @@ function factsOf(stats: fs.Stats): FileFacts {
     modified: stats.mtimeMs,
     changed: stats.ctimeMs,
     isFile: stats.isFile(),
+    names: stats.nlink,
   };
 }
 

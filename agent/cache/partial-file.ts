@@ -33,6 +33,8 @@ interface Data {
   readonly meta: PartialMeta;
   readonly name: string;
   readonly file: OpenFile;
+  /** An earlier process was killed while it took these bytes, which were whole, into the cache: they must not change. */
+  readonly whole: boolean;
   length: number;
 }
 
@@ -59,8 +61,8 @@ export class PartialFile implements PartialNar {
   async resume({ meta, data: name }: SideFile): Promise<void> {
     const { files, layout } = this.#context;
     const file = await files.open(layout.partial(name), 'continue');
-    const { size } = await file.facts();
-    this.#data = { meta, name, file, length: size };
+    const { size, names } = await file.facts();
+    this.#data = { meta, name, file, length: size, whole: names > 1 };
     this.#open = true;
   }
 
@@ -91,7 +93,7 @@ export class PartialFile implements PartialNar {
     return this.#steps.run(async () => {
       const data = this.#data;
       if (data === undefined || !this.#open) return false;
-      if (this.#isTooLarge(data.length + chunk.length)) {
+      if (data.whole || this.#isTooLarge(data.length + chunk.length)) {
         this.#open = false;
         this.#stage = 'spent';
         return false;
@@ -125,7 +127,7 @@ export class PartialFile implements PartialNar {
       });
       this.#open = false;
       this.#stage = committed ? 'committed' : 'spent';
-      if (committed) await this.#forget();
+      if (committed) await this.#forget(data.name);
       return committed;
     });
   }
@@ -156,7 +158,7 @@ export class PartialFile implements PartialNar {
     const { files, layout } = this.#context;
     const name = newDataName(this.#narHash);
     const file = await files.open(layout.partial(name), 'create');
-    const data = { meta, name, file, length: 0 };
+    const data = { meta, name, file, length: 0, whole: false };
     try {
       await writeSmall(files, this.#sideFile, printSideFile({ meta, data: name }));
     } catch (error) {
@@ -181,8 +183,10 @@ export class PartialFile implements PartialNar {
   }
 
   /** The bytes are the cache's now, and the next owner may come. */
-  async #forget(): Promise<void> {
-    await removeIfThere(this.#context.files, this.#sideFile).catch(() => {});
+  async #forget(name: string): Promise<void> {
+    const { files, layout } = this.#context;
+    await removeIfThere(files, this.#sideFile).catch(() => {});
+    await removeIfThere(files, layout.partial(name)).catch(() => {});
     this.#context.takes(0);
     this.#context.ended();
   }

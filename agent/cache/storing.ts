@@ -36,14 +36,17 @@ export class Storing {
     this.#parts = parts;
   }
 
-  /** Takes a whole, verified and synced file into the cache, with its narinfo. Rejects with the system's errors. */
+  /**
+   * Takes a whole, verified and synced file into the cache, with its narinfo. Until that is there, the file keeps its name `from` where
+   * the file system can give it two: a process that is killed in between has not lost it. Rejects with the system's errors.
+   */
   async publish(narinfo: Narinfo, file: NarFileFacts, from: string): Promise<void> {
     const { files, layout, sync, index, holds, wrong, wall } = this.#parts;
     const { url, name } = narUrl(file.fileHash, file.compression);
     const letGo = await holds.hold(name, narinfo.storePath.hashPart);
     try {
       const narHash = narHashOf(narinfo.narHash);
-      await files.rename(from, layout.nar(name));
+      await files.link(from, layout.nar(name)).catch(() => files.rename(from, layout.nar(name)));
       index.put({ file: name, size: file.fileSize, narHash, lastUse: wall() });
       wrong.delete(name);
       await sync.directory(layout.nars);

@@ -1,10 +1,12 @@
+import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { link, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { DiskCache } from '../../../agent/cache/disk-cache.ts';
 import type { PartialNar } from '../../../agent/cache/nar-cache.ts';
 import { FakeTime } from './support/fake-time.ts';
+import { FaultyFiles } from './support/faulty-files.ts';
 import { collected, fetched, type Sample, sample, sha256, store } from './support/sample.ts';
 import { openCache, temporaryDirectory } from './support/temporary.ts';
 
@@ -207,3 +209,41 @@ async function lengthOf(cache: DiskCache, one: Sample): Promise<number> {
   await partial.release();
   return length;
 }
+
+test('a process that is killed when the NAR is in the cache and its narinfo is not has lost nothing', async () => {
+  const dir = await temporaryDirectory();
+  const after = await temporaryDirectory();
+  const one = big();
+  const files = new FaultyFiles();
+  const first = await openCache({ dir }, { files });
+  // The directory as a kill at that instant would leave it.
+  files.pause = ({ name, path }) => {
+    if (name === 'rename' && path.endsWith('.tmp')) execFileSync('cp', ['-a', `${dir}/.`, after]);
+    return undefined;
+  };
+  await store(first, one);
+  expect(await readdir(join(after, 'nar'))).toHaveLength(1);
+
+  const cache = await openCache({ dir: after });
+  const partial = await mustOpen(cache, one);
+  expect([partial.meta, partial.length]).toEqual([one.meta, one.file.length]);
+  expect(await partial.commit(one.narinfo, { hash: one.fileHash, size: one.file.length })).toBe(true);
+  await partial.release();
+  expect(await fetched(cache, one)).toEqual(one.file);
+  expect(await readdir(join(after, 'partial'))).toEqual([]);
+});
+
+test('what is in the cache already is not added to', async () => {
+  const dir = await temporaryDirectory();
+  const one = big();
+  const first = await openCache({ dir });
+  await interrupt(first, one, one.file.length);
+  await first.close();
+  const [data = ''] = (await readdir(join(dir, 'partial'))).filter((name) => !name.endsWith('.json'));
+  await link(join(dir, 'partial', data), join(dir, 'nar', 'half-committed'));
+
+  const partial = await mustOpen(await openCache({ dir }), one);
+  expect(await partial.append(Buffer.from('more'))).toBe(false);
+  await partial.release();
+  expect(await readFile(join(dir, 'nar', 'half-committed'))).toEqual(one.file);
+});

@@ -54,6 +54,10 @@ export class FaultyFiles implements Files {
     return this.#real('rename', from, () => realFiles.rename(from, to));
   }
 
+  link(from: string, to: string) {
+    return this.#real('link', from, () => realFiles.link(from, to));
+  }
+
   remove(path: string) {
     return this.#real('remove', path, () => realFiles.remove(path));
   }

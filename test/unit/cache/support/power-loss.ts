@@ -4,7 +4,7 @@ import { type Files, type OpenFile, type OpenMode, realFiles } from '../../../..
 
 /** What a disk was told, in order. */
 export type Operation =
-  | { readonly kind: 'create' | 'remove'; readonly path: string; readonly file: number }
+  | { readonly kind: 'create' | 'link' | 'remove'; readonly path: string; readonly file: number }
   | { readonly kind: 'write'; readonly file: number; readonly position: number; readonly bytes: Buffer }
   | { readonly kind: 'sync'; readonly file: number }
   | { readonly kind: 'rename'; readonly from: string; readonly to: string; readonly file: number }
@@ -42,6 +42,13 @@ export class RecordingFiles implements Files {
     this.#names.delete(from);
     this.#names.set(to, file);
     this.operations.push({ kind: 'rename', from, to, file });
+  }
+
+  async link(from: string, to: string): Promise<void> {
+    await realFiles.link(from, to);
+    const file = this.#names.get(from) ?? this.#create(from);
+    this.#names.set(to, file);
+    this.operations.push({ kind: 'link', path: to, file });
   }
 
   async remove(path: string): Promise<void> {
@@ -92,6 +99,7 @@ export function afterPowerLoss(operations: readonly Operation[], lucky: (path: s
   for (const operation of operations) {
     switch (operation.kind) {
       case 'create':
+      case 'link':
         change(operation.path, operation.file);
         break;
       case 'remove':
