@@ -1,0 +1,115 @@
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Fixture, smallClosure } from '../fixtures/closure.ts';
+import { kill, Lab, labForbidden } from './discovery/lab.ts';
+import type { Malice } from './harness/hostile-cache.ts';
+import { loggedAt, startAgent } from './harness/lan-agent.ts';
+import { LanNginx } from './harness/lan-nginx.ts';
+import { PrivateStore, privateStoreSkipReason } from './harness/private-store.ts';
+import { skippable } from './harness/skippable.ts';
+
+const evilUrl = 'http://10.7.0.3:6271/';
+
+skippable(describe, labForbidden() ?? privateStoreSkipReason())('a hostile machine on the LAN', () => {
+  const figures: string[] = [];
+  let fixture: Fixture;
+  let lab: Lab;
+
+  let pi: LanNginx;
+  let web: LanNginx;
+
+  beforeAll(async () => {
+    fixture = await smallClosure();
+    lab = new Lab();
+    lab.addLan('cafe');
+    for (const [i, host] of ['pi', 'laptop', 'evil', 'web'].entries()) {
+      lab.addHost(host);
+      lab.plug(host, 'eth0', 'cafe', `10.7.0.${i + 1}`);
+    }
+    pi = await LanNginx.start(lab, 'pi', fixture.dir);
+    web = await LanNginx.start(lab, 'web', fixture.dir);
+    await lab.avahi('pi', [{ name: 'Pi', type: '_nix-cache._tcp', port: 80 }]);
+  });
+
+  afterAll(async () => {
+    for (const server of [pi, web]) await server?.[Symbol.asyncDispose]();
+    await lab?.close();
+    process.stdout.write(`${figures.map((figure) => `  ${figure}`).join('\n')}\n`);
+  });
+
+  test.for(['wrong-nars', 'endless-narinfos', 'slow-narinfos', 'slow-nars', 'redirects'] as const)(
+    '%s: costs a little time, and the true caches stay in use',
+    { timeout: 120_000 },
+    async (malice) => {
+      const [piBefore, webBefore] = [(await pi.requests()).length, (await web.requests()).length];
+      await using evil = await Hostile.start(lab, fixture, malice);
+      await using agent = await startAgent(lab, 'laptop', fixture, { substituters: ['http://10.7.0.4'] });
+      for (const url of [evilUrl, 'http://10.7.0.1/']) {
+        await expect
+          .poll(() => loggedAt(agent, 'cache found on the LAN', { url }), { timeout: 20_000 })
+          .toBeDefined();
+      }
+      await using store = await PrivateStore.create({
+        inside: lab.on('laptop'),
+        options: { substituters: agent.url, 'trusted-public-keys': fixture.publicKey },
+      });
+      const { ms } = await store.mustRun(['nix-store', '--realise', fixture.top]);
+      const verified = await store.verify(fixture.paths.map(({ path }) => path));
+      expect(verified.code, verified.stderr).toBe(0);
+
+      const asked = (await pi.requests()).slice(piBefore);
+      const upstream = (await web.requests()).slice(webBefore);
+      const nars = evil.asked.filter((path) => path.startsWith('/nar/')).length;
+      const narinfos = evil.asked.filter((path) => path.endsWith('.narinfo')).length;
+      figures.push(
+        `${malice}: ${Math.round(ms)} ms; asked for ${narinfos} narinfos and ${nars} NARs; ${asked.length} requests to the true cache, ${upstream.length} upstream`,
+      );
+      expect(malice === 'wrong-nars' || malice === 'slow-nars' ? nars : narinfos).toBeGreaterThan(0);
+      expect(asked.length).toBeGreaterThan(fixture.paths.length);
+      expect(upstream.filter(({ uri }) => uri.includes('trap'))).toEqual([]);
+      expect(loggedAt(agent, 'cache on the LAN is gone', { url: 'http://10.7.0.1/' })).toBeUndefined();
+      expect(ms).toBeLessThan(20_000);
+    },
+  );
+});
+
+/** A hostile cache that announces itself on the LAN. */
+class Hostile implements AsyncDisposable {
+  /** The paths that it was asked for. */
+  readonly asked: string[] = [];
+  readonly #process: ReturnType<Lab['spawn']>;
+
+  private constructor(lab: Lab, { dir }: Fixture, malice: Malice) {
+    const options = { dir, malice, port: 6271, trap: 'http://10.7.0.4/trap' };
+    const program = join(import.meta.dirname, 'harness/hostile-cache.ts');
+    this.#process = lab.spawn('evil', process.execPath, [program, JSON.stringify(options)]);
+  }
+
+  static async start(lab: Lab, fixture: Fixture, malice: Malice): Promise<Hostile> {
+    const hostile = new Hostile(lab, fixture, malice);
+    await hostile.#ready();
+    return hostile;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await kill(this.#process);
+  }
+
+  #ready(): Promise<void> {
+    const { stdout, stderr } = this.#process;
+    let errors = '';
+    stderr?.on('data', (chunk) => {
+      errors += chunk;
+    });
+    return new Promise((resolve, reject) => {
+      if (stdout === null) throw new Error('The hostile cache has no output.');
+      createInterface({ input: stdout }).on('line', (line) => {
+        const { path } = JSON.parse(line);
+        if (path === 'ready') resolve();
+        else this.asked.push(path);
+      });
+      this.#process.once('exit', () => reject(new Error(`The hostile cache has ended: ${errors}`)));
+    });
+  }
+}
