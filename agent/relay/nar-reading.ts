@@ -26,7 +26,7 @@ export class NarReading {
   async ready(): Promise<void> {
     for (;;) {
       if (this.#over) throw new NarUnavailable(this.#path, this.#failure);
-      if (this.#transfer.released > this.#reader.at) return;
+      if (this.#transfer.released > this.#reader.at || this.#reader.at >= this.size) return;
       await this.#moved();
     }
   }

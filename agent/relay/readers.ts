@@ -54,28 +54,31 @@ export class Readers {
     this.#taken.give();
   }
 
-  /** Waits until the foremost of the clients that could read on between two positions has come to `goal`. */
+  /** Waits until the foremost of the clients that have come to a position between two has come to `goal`. */
   async foremostAt(goal: number, from: number, until: number): Promise<void> {
-    while (!this.#closed && this.#foremost(from, until) < goal) await this.#taken.next();
+    const early = () => {
+      const positions = this.#between(from, until);
+      return positions.length > 0 && Math.max(...positions) < goal;
+    };
+    while (!this.#closed && early()) await this.#taken.next();
   }
 
-  /** The same, but for no longer than `ms`. Resolves to how long it took, in ms. */
-  async foremostAtWithin(ms: number, goal: number, from: number, until: number): Promise<number> {
-    if (this.#foremost(from, until) >= goal) return 0;
+  /** Waits until all of them have, but for no longer than `ms`. Resolves to how long it took, in ms. */
+  async allAt(goal: number, from: number, until: number, ms: number): Promise<number> {
+    const early = () => this.#between(from, until).some((at) => at < goal);
+    if (!early()) return 0;
     const started = this.#clock.now();
     let late = ms <= 0;
     const cancel = this.#clock.after(ms, () => {
       late = true;
       this.#taken.give();
     });
-    while (!late && !this.#closed && this.#foremost(from, until) < goal) await this.#taken.next();
+    while (!late && !this.#closed && early()) await this.#taken.next();
     cancel();
     return this.#clock.now() - started;
   }
 
-  /** Infinity when there is none. */
-  #foremost(from: number, until: number): number {
-    const positions = [...this.#readers].map(({ at }) => at).filter((at) => at >= from && at < until);
-    return positions.length === 0 ? Number.POSITIVE_INFINITY : Math.max(...positions);
+  #between(from: number, until: number): number[] {
+    return [...this.#readers].map(({ at }) => at).filter((at) => at >= from && at <= until);
   }
 }

@@ -306,26 +306,18 @@ export class Transfer {
     this.#giveOut(this.#reading);
   }
 
-  /** Keeps memory bounded: waits for the foremost client that reads from memory, or lets it read from the disk. */
+  /** Keeps memory bounded: waits a little for the clients that read from memory, and then lets them read from the disk. */
   async #makeRoom(added: number, reading: FileReading): Promise<void> {
     if (this.#reserved > 0) return;
     const { window, clientPause } = this.#options.limits;
-    if (this.#disk.readable) {
-      const keepFrom = this.#window.end - window;
-      this.#clientPause = Math.min(clientPause, this.#clientPause + (clientPause * added) / window);
-      this.#clientPause -= await this.#readers.foremostAtWithin(
-        this.#clientPause,
-        keepFrom,
-        this.#window.start,
-        this.released,
-      );
-      this.#window.dropBefore(keepFrom);
-    } else {
-      const keepFrom = this.#keepInMemoryFrom(reading);
-      await this.#readers.foremostAt(keepFrom, this.#window.start, this.released);
-      this.#window.dropBefore(keepFrom);
-    }
+    const { readable } = this.#disk;
+    const keepFrom = readable ? this.#window.end - window : this.#keepInMemoryFrom(reading);
+    const { start } = this.#window;
+    this.#clientPause = Math.min(clientPause, this.#clientPause + (clientPause * added) / window);
+    this.#clientPause -= await this.#readers.allAt(keepFrom, start, this.released, this.#clientPause);
+    if (!readable) await this.#readers.foremostAt(keepFrom, start, this.released);
     this.#abort.signal.throwIfAborted();
+    this.#window.dropBefore(keepFrom);
   }
 
   /** Without a disk, what nobody may have yet has to stay in memory. */
