@@ -66,13 +66,29 @@ export class Nginx implements AsyncDisposable {
     }
   }
 
+  /** Its worker does nothing any more, and its connections stay; `thaw` lets it go on. */
+  freeze(): Promise<void> {
+    return this.#signalWorker('SIGSTOP');
+  }
+
+  thaw(): Promise<void> {
+    return this.#signalWorker('SIGCONT');
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#process.exitCode === null && this.#process.signalCode === null) {
+      await this.thaw();
       const exited = once(this.#process, 'exit');
       this.#process.kill('SIGTERM');
       await exited;
     }
     await this.#prefix[Symbol.asyncDispose]();
+  }
+
+  async #signalWorker(signal: 'SIGSTOP' | 'SIGCONT'): Promise<void> {
+    const { pid } = this.#process;
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    for (const worker of children.split(' ').filter(Boolean)) process.kill(Number(worker), signal);
   }
 
   async #readLog(): Promise<NginxRequest[]> {
