@@ -3,6 +3,9 @@ import { connect, type Socket } from 'node:net';
 import { expect, it, onTestFinished } from 'vitest';
 import { ask, serveLan } from './lan-face.ts';
 
+/** For what happens at once, unless the machine is busy. */
+const soon = { timeout: 10_000 };
+
 /** A connection that is there; what it has been told, and whether it is over. */
 async function open(port: number, from = '127.0.0.1'): Promise<{ socket: Socket; said: () => string }> {
   const socket = connect({ port, host: '127.0.0.1', localAddress: from });
@@ -40,17 +43,17 @@ it('one address is answered 32 requests at a time, and others meanwhile', async 
   const { port } = await serveLan({ pullThrough: door.pullThrough });
   const path = '/nar/held.nar';
   const first = Array.from({ length: 32 }, () => ask(port, path));
-  await expect.poll(() => door.count).toBe(32);
+  await expect.poll(() => door.count, soon).toBe(32);
   const refused = await ask(port, path);
   expect([refused.status, refused.headers['retry-after']]).toEqual([503, '1']);
 
   const other = await open(port, '127.0.0.2');
   other.socket.write('GET /nix-cache-info HTTP/1.1\r\nHost: x\r\n\r\n');
-  await expect.poll(other.said).toMatch(/^HTTP\/1.1 200 OK/);
+  await expect.poll(other.said, soon).toMatch(/^HTTP\/1.1 200 OK/);
 
   door.letGo();
   expect((await Promise.all(first)).map(({ status }) => status)).toEqual(first.map(() => 404));
-  await expect.poll(async () => (await ask(port, '/nix-cache-info')).status).toBe(200);
+  await expect.poll(async () => (await ask(port, '/nix-cache-info')).status, soon).toBe(200);
 });
 
 it('all together are answered no more requests than allowed, however they are sent', async () => {
@@ -60,10 +63,10 @@ it('all together are answered no more requests than allowed, however they are se
     const { socket } = await open(port, from);
     socket.write('GET /nar/held.nar HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(50));
   }
-  await expect.poll(() => door.count).toBe(40);
+  await expect.poll(() => door.count, soon).toBe(40);
   expect((await ask(port, '/nix-cache-info')).status).toBe(503);
   door.letGo();
-  await expect.poll(async () => (await ask(port, '/nix-cache-info')).status).toBe(200);
+  await expect.poll(async () => (await ask(port, '/nix-cache-info')).status, soon).toBe(200);
   expect(door.count).toBe(0);
 });
 
@@ -73,19 +76,19 @@ it('who opens connections and says nothing, or says it slowly, keeps nobody out'
   const honest = await open(port, '127.0.0.3');
   const lazy = await Promise.all(Array.from({ length: 30 }, () => open(port, '127.0.0.2')));
   for (const { socket } of lazy) if (!socket.destroyed) socket.write('GET /nix-cache-info HTTP/1.1\r\nHo');
-  await expect.poll(() => lazy.filter(({ socket }) => socket.closed).length).toBe(23);
+  await expect.poll(() => lazy.filter(({ socket }) => socket.closed).length, soon).toBe(23);
 
   const { hashPart } = kept.narinfo.storePath;
   for (let n = 0; n < 20; n += 1) expect((await ask(port, `/${hashPart}.narinfo`)).status).toBe(200);
   honest.socket.write(`GET /${hashPart}.narinfo HTTP/1.1\r\nHost: x\r\n\r\n`);
-  await expect.poll(honest.said).toMatch(/^HTTP\/1.1 200 OK/);
+  await expect.poll(honest.said, soon).toMatch(/^HTTP\/1.1 200 OK/);
 });
 
 it('a connection that waits for its answer is not closed for a newcomer', async () => {
   const door = held();
   const { port } = await serveLan({ pullThrough: door.pullThrough }, 2);
   const asking = ask(port, '/nar/held.nar');
-  await expect.poll(() => door.count).toBe(1);
+  await expect.poll(() => door.count, soon).toBe(1);
   for (let n = 2; n < 7; n += 1) await open(port, `127.0.0.${n}`);
   door.letGo();
   expect((await asking).status).toBe(404);

@@ -12,6 +12,9 @@ import { DiscoveryError } from '../../../discovery/error.ts';
 import { openCache, temporaryDirectory } from '../cache/support/temporary.ts';
 import { ask } from './lan-face.ts';
 
+/** For what happens at once, unless the machine is busy. */
+const soon = { timeout: 10_000 };
+
 /** A cache for our store that has nothing, on loopback. */
 async function emptyCache(): Promise<string> {
   const server = createServer(({ url }, response) => {
@@ -61,9 +64,9 @@ it('tells of sources, peers, network and cache, in the documented form', async (
     stats = read((await ask(port, '/stats')).body.toString());
     return stats;
   };
-  await expect.poll(async () => (await updated()).peers[0]?.state).toBe('up');
+  await expect.poll(async () => (await updated()).peers[0]?.state, soon).toBe('up');
   await expect
-    .poll(async () => (await updated()).sources.map(({ health }) => health))
+    .poll(async () => (await updated()).sources.map(({ health }) => health), soon)
     .toEqual(['up', 'down', 'up']);
 
   expect(stats).toMatchObject({

@@ -11,6 +11,9 @@ import { SourcePool } from '../../../agent/source/source-pool.ts';
 import { createLogger } from '../../../agent/telemetry/log.ts';
 import { FakeTime } from '../cache/support/fake-time.ts';
 
+/** For what happens at once, unless the machine is busy. */
+const soon = { timeout: 10_000 };
+
 const storeDir = '/nix/store';
 const hashPart = '0'.repeat(32);
 const never = new AbortController().signal;
@@ -107,7 +110,7 @@ it('a peer that is up is a source, whose priority and latency are known at once'
   const { peer, id } = await cacheThat(honest);
   peers.emit('peer up', peer);
   expect(pool.usable().map((source) => source.id)).toEqual([id]);
-  await expect.poll(() => pool.get(id)?.health).toBe('up');
+  await expect.poll(() => pool.get(id)?.health, soon).toBe('up');
   expect(pool.get(id)).toMatchObject({ priority: 7, source: { reach: 'lan', configured: false } });
   expect(pool.get(id)?.latency.value).toBeGreaterThan(0);
 });
@@ -142,7 +145,7 @@ it('a peer that comes and goes is one source while it is there, and none while i
     expect(pool.all).toEqual([]);
   }
   peers.emit('peer up', peer);
-  await expect.poll(() => pool.get(id)?.health).toBe('up');
+  await expect.poll(() => pool.get(id)?.health, soon).toBe('up');
   expect(made.filter(({ closed }) => !closed).length).toBe(1);
 });
 
@@ -168,7 +171,7 @@ it('a peer that a request could not reach is doubted; one that answers is not, n
   peers.emit('peer up', dying.peer);
   peers.emit('peer up', healthy.peer);
   pool.add(httpSource(upstream.url, 'upstream', true));
-  await expect.poll(() => pool.get(dying.id)?.health).toBe('up');
+  await expect.poll(() => pool.get(dying.id)?.health, soon).toBe('up');
   if (!isHashPart(hashPart)) throw new Error('no hash part');
   expect(await pool.get(healthy.id)?.narinfo(hashPart, never)).toBeUndefined();
   expect(peers.doubted).toEqual([]);
@@ -189,7 +192,7 @@ it('a peer that shows something else than a cache is doubted', async () => {
   const { pool, peers } = await following();
   const { peer, id, url } = await cacheThat((_, response) => response.end('<html>'));
   peers.emit('peer up', peer);
-  await expect.poll(() => pool.get(id)?.health).toBe('captive');
+  await expect.poll(() => pool.get(id)?.health, soon).toBe('captive');
   expect(new Set(peers.doubted)).toEqual(new Set([url]));
   expect(pool.usable()).toEqual([]);
 });
@@ -198,7 +201,7 @@ it('a peer that gives is vouched for, once a second at most', async () => {
   const { pool, peers, time } = await following();
   const { peer, id, url } = await cacheThat(honest);
   peers.emit('peer up', peer);
-  await expect.poll(() => pool.get(id)?.health).toBe('up');
+  await expect.poll(() => pool.get(id)?.health, soon).toBe('up');
   if (!isHashPart(hashPart)) throw new Error('no hash part');
   for (const [pause, times] of [
     [900, 0],
@@ -218,7 +221,7 @@ it('a peer is verified over a connection of its own until it is a source, then o
   expect(await sources.verify(url, never)).toEqual({ ok: true });
   expect([connections.length, made.map(({ closed }) => closed)]).toEqual([1, [true]]);
   peers.emit('peer up', peer);
-  await expect.poll(() => pool.get(id)?.health).toBe('up');
+  await expect.poll(() => pool.get(id)?.health, soon).toBe('up');
   for (let n = 0; n < 20; n += 1) expect(await sources.verify(url, never)).toEqual({ ok: true });
   expect(made.length).toBe(2);
   expect(connections.length).toBeLessThanOrEqual(4);
@@ -232,7 +235,7 @@ it('a connection that is closed when a peer is verified says nothing against it'
     else honest(request, response);
   });
   peers.emit('peer up', peer);
-  await expect.poll(() => pool.get(id)?.health).toBe('up');
+  await expect.poll(() => pool.get(id)?.health, soon).toBe('up');
   cuts = 1;
   expect(await sources.verify(url, never)).toEqual({ ok: true });
   cuts = 2;
