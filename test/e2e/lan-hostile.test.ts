@@ -1,12 +1,13 @@
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Fixture, smallClosure } from '../fixtures/closure.ts';
+import { type Fixture, hashPartOf, largeClosure, smallClosure } from '../fixtures/closure.ts';
 import { kill, Lab, labForbidden } from './discovery/lab.ts';
 import type { Malice } from './harness/hostile-cache.ts';
 import { loggedAt, startAgent } from './harness/lan-agent.ts';
 import { LanNginx } from './harness/lan-nginx.ts';
 import { PrivateStore, privateStoreSkipReason } from './harness/private-store.ts';
+import { mustRun } from './harness/run-command.ts';
 import { skippable } from './harness/skippable.ts';
 
 const evilUrl = 'http://10.7.0.3:6271/';
@@ -72,6 +73,47 @@ skippable(describe, labForbidden() ?? privateStoreSkipReason())('a hostile machi
       expect(ms).toBeLessThan(20_000);
     },
   );
+
+  test('endless narinfos for a whole closure at once take little memory and hold nothing up', {
+    timeout: 90_000,
+  }, async () => {
+    const large = await largeClosure();
+    await using evil = await Hostile.start(lab, large, 'endless-narinfos');
+    await using agent = await startAgent(lab, 'laptop', fixture, { 'log-level': 'info' });
+    await expect
+      .poll(() => loggedAt(agent, 'cache found on the LAN', { url: evilUrl }), { timeout: 20_000 })
+      .toBeDefined();
+    const curl = (...argv: string[]) => mustRun(lab.on('laptop').enter(['curl', '--silent', ...argv]));
+    const beside = Array.from({ length: 300 }, () => [
+      '--output',
+      '/dev/null',
+      `${agent.url}/healthz`,
+    ]).flat();
+    await curl(...beside);
+
+    const { now: before } = await agent.memory();
+    const narinfos = large.paths.map(({ path }) => `${agent.url}/${hashPartOf(path)}.narinfo`);
+    const each = ['--output', '/dev/null', '--write-out', '%{http_code}\n'];
+    const [asked, answered] = await Promise.all([
+      curl('--parallel', '--parallel-max', '66', ...narinfos.flatMap((url) => [...each, url])),
+      curl('--write-out', '%{time_total}\n', ...beside),
+    ]);
+    expect(new Set(asked.stdout.trim().split('\n'))).toEqual(new Set(['404']));
+    expect(evil.asked.filter((path) => path.endsWith('.narinfo')).length).toBe(large.paths.length);
+
+    const times = answered.stdout
+      .trim()
+      .split('\n')
+      .map(Number)
+      .sort((a, b) => a - b);
+    const late = 1_000 * (times[Math.floor(0.99 * times.length)] ?? Number.NaN);
+    const growth = ((await agent.memory()).peak - before) / 2 ** 20;
+    figures.push(
+      `${large.paths.length} endless narinfos at once: ${growth.toFixed(0)} MiB more at most (at most 30), 99 of 100 other answers within ${late.toFixed(0)} ms (at most 100)`,
+    );
+    expect(growth).toBeLessThanOrEqual(30);
+    expect(late).toBeLessThanOrEqual(100);
+  });
 });
 
 /** A hostile cache that announces itself on the LAN. */
