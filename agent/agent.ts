@@ -60,8 +60,6 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   const sources = new SourceMaker(config, instance, resolver, await readNetrc(config.netrcFile));
   const pool = new SourcePool({ storeDir, log, online: () => network.online });
   for (const substituter of config.substituters) pool.add(sources.ofSubstituter(substituter));
-  // Who fetches for the LAN takes nothing from it but what it is told to: else two of them could wait for each other (I10).
-  if (lan.pullThrough) for (const url of lan.peers) pool.add(sources.ofSubstituter({ url: new URL(url) }));
   const cache = await DiskCache.open({ ...config.cache, storeDir }, { log });
   const trust = new Trust(storeDir, config.trustedPublicKeys);
 
@@ -112,6 +110,8 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   }
 
   function discover(port: number | undefined): Discovery {
+    if (lan.pullThrough && lan.peers.length > 0)
+      log.warn('lan.peers are not asked by a machine with lan.pull-through: name them in substituters');
     const sourceOf = (url: string, configured: boolean, heard: () => void) =>
       sources.ofPeer(url, configured, heard);
     const peers = new PeerSources({ pool, storeDir, log, sourceOf });
@@ -119,9 +119,10 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
       network,
       verify: (url, signal) => peers.verify(url, signal),
       ...(port !== undefined && { own: { id, port } }),
+      // Who fetches for the LAN takes nothing from it: two such would wait for each other (I10).
       browse: lan.discover && !lan.pullThrough,
-      announce: lan.advertise && port !== undefined,
       staticPeers: lan.pullThrough ? [] : lan.peers,
+      announce: lan.advertise && port !== undefined,
     });
     peers.follow(found);
     found.on('trouble', (err) => log.warn({ err }, 'mDNS does not work'));

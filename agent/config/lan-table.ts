@@ -42,7 +42,7 @@ export const lanKeys = {
   'pull-through': key(
     flag(),
     false,
-    'Fetch from the substituters what clients on the LAN ask for; no other cache is looked for then, only `lan.peers` are asked',
+    'Fetch from the substituters what clients on the LAN ask for; other caches on the LAN are not asked then',
   ),
   'max-upload-rate': key(
     size(2 ** 40),

@@ -11,8 +11,9 @@ import { type Sample, type SampleOptions, sample, store, storeDir } from '../cac
 import { openCache, temporaryDirectory } from '../cache/support/temporary.ts';
 
 const pair = generateKeyPair('public-1');
+export const publicKeyText = pair.public;
 const publicKey = parsePublicKey(pair.public);
-const sharedKey = parseSecretKey(pair.secret);
+export const sharedKey = parseSecretKey(pair.secret);
 export const privateKey = parseSecretKey(generateKeyPair('private-1').secret);
 
 /** A LAN face on loopback over a cache directory of its own. */
