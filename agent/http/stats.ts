@@ -3,10 +3,10 @@ import type { LinkStatus } from '../../discovery/discovery.ts';
 import type { NetworkWatch } from '../../discovery/network.ts';
 import type { Peer } from '../../discovery/peer.ts';
 import type { DiskCache } from '../cache/disk-cache.ts';
-import { isLoopbackHost } from '../source/address.ts';
 import type { MonitoredSource } from '../source/monitored-source.ts';
 import type { SourcePool } from '../source/source-pool.ts';
 import { version } from '../version.ts';
+import { isForThisMachine } from './for-this-machine.ts';
 import { say } from './reply.ts';
 import type { Stats } from './stats-schema.ts';
 
@@ -69,12 +69,6 @@ export class StatsPage {
       cache: cache.stats(),
     };
   }
-}
-
-/** A page on the web can make a browser ask us under a name of its own (DNS rebinding), and read what it gets. */
-function isForThisMachine({ headers }: IncomingMessage): boolean {
-  const host = URL.parse(`http://${headers.host}`)?.hostname;
-  return host !== undefined && isLoopbackHost(host);
 }
 
 function ofSource(monitored: MonitoredSource): Stats['sources'][number] {
