@@ -34,6 +34,8 @@
       nixosModules = {
         default = self.nixosModules.laptop;
         laptop = ./nixos/laptop.nix;
+        cache = ./nixos/cache.nix;
+        static-cache = ./nixos/static-cache.nix;
       };
 
       checks = forEachSystem (

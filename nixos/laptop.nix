@@ -96,8 +96,14 @@ let
   units = import ./units.nix {
     command = lib.getExe cfg.package;
     inherit configFile settings;
+    inherit (cfg) user;
     ipv6 = config.networking.enableIPv6;
   };
+
+  secrets = [
+    settings.netrc-file
+    settings.upload.tokens-file or ""
+  ];
 
   inherit (config.networking) proxy;
   throughProxy = proxy.httpProxy != null || proxy.allProxy or null != null;
@@ -122,6 +128,15 @@ in
       description = ''
         Let the machines of the LAN in: to the port of `settings.lan.listen`, and to 5353/udp (mDNS), without which the
         firewall hides them from each other.
+      '';
+    };
+
+    user = mkOption {
+      type = types.nullOr types.str;
+      default = null;
+      description = ''
+        Who runs narrowcast and owns the cache directory, which everybody may read then. A directory that exists becomes this
+        user's. Null: a user that exists only while narrowcast runs, and whose files are nobody else's business.
       '';
     };
 
@@ -174,6 +189,14 @@ in
       stopIfChanged = false;
     };
 
+    users = lib.mkIf (cfg.user == "narrowcast") {
+      users.narrowcast = {
+        isSystemUser = true;
+        group = "narrowcast";
+      };
+      groups.narrowcast = { };
+    };
+
     environment.systemPackages = [ cfg.package ];
     # For the other commands, such as `narrowcast fetch`.
     environment.etc."narrowcast/config.toml".source = configFile;
@@ -208,8 +231,15 @@ in
         message = "services.narrowcast believes only what a known key has signed: add the caches' keys to nix.settings.trusted-public-keys.";
       }
       {
-        assertion = builtins.match "/var/cache/[^/].*" settings.cache.dir != null;
-        message = "services.narrowcast.settings.cache.dir must be beneath /var/cache, where systemd makes directories for users of its own choosing; to keep the cache elsewhere, mount that place there.";
+        assertion =
+          builtins.match (
+            if cfg.user == null then "/var/cache/[^/].*" else "/var/(cache|lib)/[^/].*"
+          ) settings.cache.dir != null;
+        message = "services.narrowcast.settings.cache.dir must be beneath /var/cache, or with services.narrowcast.user beneath /var/lib, where systemd makes directories and hands them over; to keep the cache elsewhere, mount that place there.";
+      }
+      {
+        assertion = !builtins.any (lib.hasPrefix "${builtins.storeDir}/") secrets;
+        message = "services.narrowcast.settings: ${toString secrets} must not be in the store, where everybody can read it; name a file outside.";
       }
       {
         assertion = !builtins.any setsSubstituters (lib.splitString "\n" config.nix.extraOptions);

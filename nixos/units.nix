@@ -6,15 +6,47 @@
   # As in that file.
   settings,
   ipv6 ? true,
+  # Who owns the cache directory, which others may read then; null: a user that exists only while the agent runs.
+  user ? null,
 }:
 let
-  inherit (builtins) elemAt match;
+  inherit (builtins)
+    concatStringsSep
+    elemAt
+    filter
+    match
+    ;
   listen = match "(localhost|127[0-9.]+|\\[::1]):([0-9]+)" settings.listen;
   host = elemAt listen 0;
   port = elemAt listen 1;
   hosts =
     if host != "localhost" then [ host ] else [ "127.0.0.1" ] ++ (if ipv6 then [ "[::1]" ] else [ ]);
-  netrc = settings.netrc-file;
+
+  # systemd makes the directory, and takes over one that is there for the user.
+  place = match "/var/(cache|lib)/(.*)" settings.cache.dir;
+  directory = if elemAt place 0 == "lib" then "StateDirectory" else "CacheDirectory";
+  owner =
+    if user == null then
+      { DynamicUser = true; }
+    else
+      {
+        User = user;
+        Group = user;
+        UMask = "0022";
+        "${directory}Mode" = "0755";
+      };
+
+  # Files that the user may not read: systemd gives it copies.
+  secrets = filter ({ file, ... }: file != "") [
+    {
+      key = "netrc-file";
+      file = settings.netrc-file;
+    }
+    {
+      key = "upload.tokens-file";
+      file = settings.upload.tokens-file or "";
+    }
+  ];
 in
 {
   socket = {
@@ -39,60 +71,25 @@ in
       StartLimitIntervalSec = 120;
       StartLimitBurst = 10;
     };
-    Service = {
-      Type = "notify";
-      # systemd-notify speaks for the agent.
-      NotifyAccess = "all";
-      ExecStart =
-        "${command} serve --config ${configFile}"
-        + (if netrc == "" then "" else " --option netrc-file %d/netrc");
-      Restart = "always";
-      RestartSec = "250ms";
-      WatchdogSec = 60;
-      # What is in flight is given 10 s.
-      TimeoutStopSec = 20;
-
-      DynamicUser = true;
-      CacheDirectory = elemAt (match "/var/cache/(.*)" settings.cache.dir) 0;
-      LoadCredential = if netrc == "" then [ ] else [ "netrc:${netrc}" ];
-
-      # No MemoryDenyWriteExecute: V8 compiles at run time.
-      CapabilityBoundingSet = "";
-      DevicePolicy = "closed";
-      LockPersonality = true;
-      NoNewPrivileges = true;
-      PrivateDevices = true;
-      PrivateTmp = true;
-      PrivateUsers = true;
-      ProcSubset = "pid";
-      ProtectClock = true;
-      ProtectControlGroups = true;
-      ProtectHome = true;
-      ProtectHostname = true;
-      ProtectKernelLogs = true;
-      ProtectKernelModules = true;
-      ProtectKernelTunables = true;
-      ProtectProc = "invisible";
-      ProtectSystem = "strict";
-      RemoveIPC = true;
-      # Netlink tells which interfaces there are.
-      RestrictAddressFamilies = [
-        "AF_INET"
-        "AF_INET6"
-        "AF_NETLINK"
-        "AF_UNIX"
-      ];
-      RestrictNamespaces = true;
-      RestrictRealtime = true;
-      RestrictSUIDSGID = true;
-      SystemCallArchitectures = "native";
-      SystemCallErrorNumber = "EPERM";
-      SystemCallFilter = [
-        "@system-service"
-        "~@privileged @resources"
-      ];
-      UMask = "0077";
-    };
+    Service =
+      import ./hardening.nix
+      // {
+        Type = "notify";
+        # systemd-notify speaks for the agent.
+        NotifyAccess = "all";
+        ExecStart = concatStringsSep " " (
+          [ "${command} serve --config ${configFile}" ]
+          ++ map ({ key, ... }: "--option ${key} %d/${key}") secrets
+        );
+        Restart = "always";
+        RestartSec = "250ms";
+        WatchdogSec = 60;
+        # What is in flight is given 10 s.
+        TimeoutStopSec = 20;
+        LoadCredential = map ({ key, file }: "${key}:${file}") secrets;
+        ${directory} = elemAt place 1;
+      }
+      // owner;
     Install.WantedBy = [ "multi-user.target" ];
   };
 }

@@ -2,13 +2,11 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { skippable } from '../../e2e/harness/skippable.ts';
 import { evaluate, nixos } from './evaluate.ts';
+import { withoutLibrary } from './machine.ts';
 
 const { NIXPKGS_LIB } = process.env;
-const skipReason = NIXPKGS_LIB
-  ? undefined
-  : 'NIXPKGS_LIB does not name the lib directory of a nixpkgs, with which the flake would be evaluated.';
 
-skippable(test, skipReason)('the flake has what a flake should, for both systems', async () => {
+skippable(test, withoutLibrary)('the flake has what a flake should, for both systems', async () => {
   const outputs = await evaluate(`
     let
       lib = import ${NIXPKGS_LIB};
@@ -45,7 +43,12 @@ skippable(test, skipReason)('the flake has what a flake should, for both systems
     program: '/narrowcast/bin/narrowcast',
     package: join(nixos, 'package.nix'),
     overlay: join(nixos, 'package.nix'),
-    modules: { default: laptop, laptop },
+    modules: {
+      default: laptop,
+      laptop,
+      cache: join(nixos, 'cache.nix'),
+      'static-cache': join(nixos, 'static-cache.nix'),
+    },
     check: [laptop],
   });
 });

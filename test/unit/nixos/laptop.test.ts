@@ -1,48 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import { skippable } from '../../e2e/harness/skippable.ts';
-import { evaluate, nixos } from './evaluate.ts';
-
-const { NIXPKGS_LIB } = process.env;
-const skipReason = NIXPKGS_LIB
-  ? undefined
-  : 'NIXPKGS_LIB does not name the lib directory of a nixpkgs, with which the NixOS module would be evaluated.';
+import { machine, withoutLibrary } from './machine.ts';
 
 /** What a NixOS with the module and these definitions comes to: all that matters here, or one part of it. */
-async function evaluated(definitions: string, part = '') {
-  return evaluate(`
-    let
-      lib = import ${NIXPKGS_LIB};
-      package = { type = "derivation"; name = "narrowcast"; outPath = "/narrowcast"; meta.mainProgram = "narrowcast"; };
-      pkgs = {
-        callPackage = _: _: package;
-        runCommand = name: { text }: script: { inherit name text script; outPath = "/\${name}"; };
-        stdenv = { buildPlatform.canExecute = _: true; hostPlatform = { }; };
-      };
-      machine = lib.evalModules {
-        modules = [
-          ${nixos}/laptop.nix
-          ${import.meta.dirname}/stand-in-nixos.nix
-          { _module.args = { inherit pkgs; }; }
-          ({ config, lib, ... }: { ${definitions} })
-        ];
-      };
-      inherit (machine) config;
-    in {
-      nix = config.nix.settings;
-      settings = config.services.narrowcast.settings;
-      inherit (config) warnings;
-      inherit (config.networking) firewall proxy;
-      refusals = map (it: it.message) (builtins.filter (it: !it.assertion) config.assertions);
-      service = config.systemd.services.narrowcast or null;
-      socket = config.systemd.sockets.narrowcast or null;
-      file = builtins.mapAttrs (_: { source }: { inherit (source) text script; }) config.environment.etc;
-    }${part}`);
+function evaluated(definitions: string, part = '') {
+  return machine('laptop', definitions, part);
 }
 
 const nixosKey = 'cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=';
 const on = 'services.narrowcast.enable = true;';
 
-skippable(describe, skipReason)('services.narrowcast', () => {
+skippable(describe, withoutLibrary)('services.narrowcast', () => {
   test('changes nothing until it is enabled', async () => {
     expect(await evaluated('')).toMatchObject({
       nix: { substituters: ['https://cache.nixos.org/'], 'trusted-public-keys': [nixosKey] },
@@ -144,6 +112,18 @@ skippable(describe, skipReason)('services.narrowcast', () => {
     expect(file['narrowcast/config.toml'].text).toContain('some-new-key = [1]\n');
   });
 
+  test('runs as a user that exists where one is named, with the directory in its place', async () => {
+    const { service, users } = await evaluated(`${on} services.narrowcast = {
+      user = "narrowcast";
+      settings.cache.dir = "/var/lib/static-nix-cache";
+    };`);
+    expect(service.serviceConfig).toMatchObject({ User: 'narrowcast', StateDirectory: 'static-nix-cache' });
+    expect(users).toEqual({
+      users: { narrowcast: { isSystemUser: true, group: 'narrowcast' } },
+      groups: { narrowcast: {} },
+    });
+  });
+
   test.each(['log-level = "loud"', 'cache.max-size = 5', 'lan.discover = "yes"', 'new = 1.5'])(
     'refuses the value in %s',
     async (wrong) => {
@@ -183,6 +163,8 @@ skippable(describe, skipReason)('services.narrowcast', () => {
     ['systemd.sockets.other.listenStreams = [ "6270" ];', 'port 6270 belongs to other already'],
     ['services.narrowcast.settings.trusted-public-keys = [ ];', 'to nix.settings.trusted-public-keys'],
     ['services.narrowcast.settings.cache.dir = "/mnt/usb";', 'must be beneath /var/cache'],
+    ['services.narrowcast.settings.cache.dir = "/var/lib/cache";', 'must be beneath /var/cache'],
+    ['services.narrowcast.settings.netrc-file = "/nix/store/x-netrc";', 'must not be in the store'],
     ['nix.extraOptions = "keep-outputs = true\\nsubstituters = http://x";', 'nix.extraOptions'],
     ['services.avahi.extraConfig = "disallow-other-stacks=yes";', 'remove it, or switch off lan.discover'],
   ])('refuses %s', async (definition, sentence) => {

@@ -1,4 +1,4 @@
-# The options of NixOS that nixos/laptop.nix reads and sets, and what NixOS itself says of them.
+# The options of NixOS that the modules read and set, and what NixOS itself says of them.
 { lib, ... }:
 
 let
@@ -13,6 +13,7 @@ in
     warnings = optional (types.listOf types.str) [ ];
     environment.systemPackages = optional (types.listOf types.anything) [ ];
     environment.etc = anything;
+    fileSystems = anything;
     networking.enableIPv6 = optional types.bool true;
     networking.firewall = anything;
     networking.proxy.httpProxy = optional (types.nullOr types.str) null;
@@ -26,9 +27,28 @@ in
         options.trusted-public-keys = list;
       };
     };
-    services.avahi.extraConfig = optional types.lines "";
+    services.avahi = mkOption {
+      default = { };
+      type = types.submodule {
+        freeformType = types.attrsOf types.anything;
+        options.extraConfig = optional types.lines "";
+      };
+    };
+    services.nginx = anything;
     systemd.package = optional types.str "/systemd";
-    systemd.services = anything;
+    systemd.services = mkOption {
+      default = { };
+      type = types.attrsOf (
+        types.submodule {
+          freeformType = types.attrsOf types.anything;
+          options.wantedBy = optional (types.listOf types.str) [ ];
+        }
+      );
+    };
+    systemd.timers = anything;
+    systemd.tmpfiles = anything;
+    users.users = anything;
+    users.groups = anything;
     systemd.sockets = mkOption {
       default = { };
       type = types.attrsOf (
