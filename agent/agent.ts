@@ -4,12 +4,14 @@ import { createDiscovery, type Discovery } from '../discovery/discovery.ts';
 import { watchNetwork } from '../discovery/network.ts';
 import { DiskCache } from './cache/disk-cache.ts';
 import type { Config } from './config/schema.ts';
+import { Events } from './http/events.ts';
 import { LanFace } from './http/lan.ts';
 import { LocalFace } from './http/local.ts';
 import { gone } from './http/reply.ts';
+import { Report } from './http/report.ts';
 import { FaceServer } from './http/server.ts';
 import { activatedSockets } from './http/socket-activation.ts';
-import { StatsPage } from './http/stats.ts';
+import { StatsPages } from './http/stats.ts';
 import { Throttle } from './http/throttle.ts';
 import { followNetwork } from './parts/follow-network.ts';
 import { inStore } from './parts/in-store.ts';
@@ -23,7 +25,9 @@ import { Transfers } from './relay/transfers.ts';
 import { Trust } from './relay/trust.ts';
 import { Resolver } from './source/resolver.ts';
 import { SourcePool } from './source/source-pool.ts';
+import { Counters } from './telemetry/counters.ts';
 import type { Logger } from './telemetry/log.ts';
+import { Totals } from './telemetry/totals.ts';
 
 /** The running program, as commands see it. */
 export interface Agent {
@@ -58,7 +62,21 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   const transfers = new Transfers({ pool, cache, log, patience, widen: (known) => lookup.widen(known) });
   const otherFiles = new OtherFiles(pool, log);
   const local = new LocalFace({ storeDir, lookup, lookAhead, transfers, otherFiles, instance });
-  const stats = new StatsPage({ network, pool, cache, discovery: () => discovery });
+  const counters = new Counters();
+  const totals = new Totals({ counters, keep: cache.state('totals.json') });
+  const report = new Report({
+    storeDir,
+    network,
+    pool,
+    cache,
+    maxBytes: config.cache.maxSize,
+    counters,
+    totals,
+    transfers,
+    discovery: () => discovery,
+  });
+  const events = new Events(report);
+  const stats = new StatsPages(report, events);
   const localServer = new FaceServer(async (request, response) => {
     if (!stats.handle(request, response)) await local.handle(request, response);
   }, log);
@@ -130,6 +148,7 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
       const lanPort = await listenOnLan(lanServer, lan.listen, log);
       followNetwork(network, pool, resolver, lookAhead, log);
       discovery = discover(lanPort);
+      void totals.start();
       void pool.checkAll();
       return { urls: [`http://${host}:${chosen}`] };
     },
@@ -137,9 +156,11 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
       network.stop();
       lookAhead.reset();
       await discovery?.stop();
+      events.stop();
       await Promise.all([localServer.stop(), lanServer.stop()]);
       await transfers.stop();
       await pool.close();
+      await totals.stop();
       await cache.close();
     },
   };

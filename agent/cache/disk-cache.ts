@@ -22,6 +22,7 @@ import { Recompression } from './recompression.ts';
 import { Removal, type Removed } from './removal.ts';
 import { scan } from './scan.ts';
 import { Space } from './space.ts';
+import { StateFile } from './state-file.ts';
 import { Storing } from './storing.ts';
 import { type ScanStats, Upkeep } from './upkeep.ts';
 
@@ -84,6 +85,7 @@ export class DiskCache implements NarCache {
   readonly #quarantine: Quarantine;
   readonly #recompression: Recompression | undefined;
   readonly #upkeep: Upkeep;
+  readonly #state: { readonly files: Files; readonly layout: Layout; readonly sync: GroupedSync };
   #quarantined = 0;
 
   /**
@@ -155,6 +157,7 @@ export class DiskCache implements NarCache {
       wall,
     );
     this.#log = log;
+    this.#state = { files, layout, sync };
     this.#directory = directory;
     this.#disk = disk;
     this.#removal = removal;
@@ -248,6 +251,12 @@ export class DiskCache implements NarCache {
     } catch (error) {
       this.#disk.refused(error);
     }
+  }
+
+  /** A place in the directory for what the agent remembers from one start to the next, in a file of that name, at most 1 MiB. */
+  state(name: string): StateFile {
+    const { files, layout, sync } = this.#state;
+    return new StateFile(files, sync, layout, name, (write) => this.#whileWritable(write));
   }
 
   async #whileWritable<T>(write: () => Promise<T>): Promise<T | undefined> {

@@ -7,7 +7,7 @@ import { type HashPart, isHashPart } from '../nix/store-path.ts';
 /**
  * Where everything is in the cache directory. What Nix knows is as `nix copy --to file://` writes it (Nix 2.8,
  * src/libstore/binary-cache-store.cc and local-binary-cache-store.cc): `nix-cache-info`, `<hash part>.narinfo`,
- * `nar/<file hash>.nar<extension>`. Beside it, invisible to Nix: `partial/`, `quarantine/`, `pins/` and `lock`.
+ * `nar/<file hash>.nar<extension>`. Beside it, invisible to Nix: `partial/`, `quarantine/`, `pins/`, `state/` and `lock`.
  */
 export class Layout {
   readonly dir: string;
@@ -17,6 +17,8 @@ export class Layout {
   readonly quarantine: string;
   readonly pins: string;
   readonly lock: string;
+  /** What the agent remembers from one start to the next. */
+  readonly state: string;
   readonly #process = randomBytes(8).toString('hex');
   #temporaries = 0;
 
@@ -28,6 +30,7 @@ export class Layout {
     this.quarantine = join(dir, 'quarantine');
     this.pins = join(dir, 'pins');
     this.lock = join(dir, 'lock');
+    this.state = join(dir, 'state');
   }
 
   narinfo(hashPart: HashPart): string {

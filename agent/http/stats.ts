@@ -1,111 +1,63 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { LinkStatus } from '../../discovery/discovery.ts';
-import type { NetworkWatch } from '../../discovery/network.ts';
-import type { Peer } from '../../discovery/peer.ts';
-import type { DiskCache } from '../cache/disk-cache.ts';
-import type { MonitoredSource } from '../source/monitored-source.ts';
-import type { SourcePool } from '../source/source-pool.ts';
-import { version } from '../version.ts';
+import type { Events } from './events.ts';
 import { isForThisMachine } from './for-this-machine.ts';
 import { say } from './reply.ts';
+import type { Report } from './report.ts';
 import type { Stats } from './stats-schema.ts';
 
-/** The parts of the agent that are reported on. */
-export interface StatsParts {
-  readonly network: Pick<NetworkWatch, 'online' | 'addresses'>;
-  readonly pool: Pick<SourcePool, 'all'>;
-  readonly cache: Pick<DiskCache, 'stats'>;
-  /** Undefined before it has started. */
-  readonly discovery: () =>
-    | { readonly peers: readonly Peer[]; readonly links: readonly LinkStatus[] }
-    | undefined;
-}
+/** The pages of the local face that tell how the agent is: `GET /stats`, also with `?since=`, and `GET /events`. For this machine only. */
+export class StatsPages {
+  readonly #report: Report;
+  readonly #events: Events;
 
-/** `GET /stats` on the local face: how the agent is, as JSON; stats-schema.ts says what it means. */
-export class StatsPage {
-  readonly #parts: StatsParts;
-  readonly #startedAt = new Date();
-  readonly #started = performance.now();
-
-  constructor(parts: StatsParts) {
-    this.#parts = parts;
+  constructor(report: Report, events: Events) {
+    this.#report = report;
+    this.#events = events;
   }
 
-  /** Answers a request for the page; false for any other. */
+  /** Answers a request for one of the pages; false for any other. */
   handle(request: IncomingMessage, response: ServerResponse): boolean {
-    if (request.url !== '/stats') return false;
-    if (request.method !== 'GET' && request.method !== 'HEAD') {
+    const { url = '', method } = request;
+    const since = /^\/stats(?:\?since=([^&#]*))?$/.exec(url);
+    if (since === null && url !== '/events') return false;
+    if (method !== 'GET' && method !== 'HEAD')
       say(response, 405, 'only GET and HEAD', { allow: 'GET, HEAD' });
-    } else if (isForThisMachine(request)) {
-      const body = Buffer.from(`${JSON.stringify(this.stats())}\n`);
-      response.writeHead(200, {
-        'content-type': 'application/json',
-        'content-length': body.length,
-        'cache-control': 'no-store',
-      });
-      response.end(request.method === 'HEAD' ? undefined : body);
-    } else say(response, 403, 'ask for this page at localhost');
+    else if (!isForThisMachine(request)) say(response, 403, 'ask for this page at localhost');
+    else if (since === null) this.#events.serve(request, response);
+    else this.#stats(response, since[1]);
     return true;
   }
 
-  stats(): Stats {
-    const { network, pool, cache, discovery } = this.#parts;
-    const { peers = [], links = [] } = discovery() ?? {};
-    return {
-      schema: 1,
-      version,
-      startedAt: this.#startedAt.toISOString(),
-      uptimeMs: Math.round(performance.now() - this.#started),
-      network: {
-        online: network.online,
-        addresses: network.addresses.map(({ name, address }) => ({
-          interface: name,
-          address,
-          mdnsTrouble: links.find((link) => link.address === address)?.trouble?.message ?? null,
-        })),
-      },
-      sources: pool.all.map(ofSource),
-      peers: peers.map(ofPeer),
-      cache: cache.stats(),
-    };
+  #stats(response: ServerResponse, since: string | undefined): void {
+    const from = since === undefined ? undefined : momentOf(since);
+    if (since === undefined) json(response, this.#report.stats);
+    else if (from === undefined)
+      say(response, 400, 'since= takes a time as in 2026-11-21T15:04:05Z, or 2026-11-21');
+    else json(response, this.#since(from));
+  }
+
+  #since(from: number): Stats {
+    const { history, ...stats } = this.#report.stats;
+    // A day that began before that moment goes on after it.
+    const days = history.filter(({ day }) => Date.parse(`${day}T23:59:59.999`) >= from);
+    return { ...stats, history: days, recent: this.#report.recent(from) };
   }
 }
 
-function ofSource(monitored: MonitoredSource): Stats['sources'][number] {
-  const { id, source, health, reason, latency, throughput, priority } = monitored;
-  return {
-    id,
-    reach: source.reach,
-    health,
-    reason: reason ?? null,
-    latencyMs: rounded(latency.value),
-    bytesPerSecond: rounded(throughput.value),
-    priority,
-  };
+function json(response: ServerResponse, value: unknown): void {
+  const body = Buffer.from(`${JSON.stringify(value)}\n`);
+  response.writeHead(200, {
+    'content-type': 'application/json',
+    'content-length': body.length,
+    'cache-control': 'no-store',
+  });
+  response.end(response.req.method === 'HEAD' ? undefined : body);
 }
 
-function ofPeer({
-  name,
-  url,
-  origin,
-  state,
-  reason,
-  latency,
-  lastSeen,
-  announced,
-}: Peer): Stats['peers'][number] {
-  return {
-    name,
-    url,
-    origin,
-    state,
-    reason: reason ?? null,
-    latencyMs: rounded(latency),
-    lastSeen: lastSeen === undefined ? null : new Date(lastSeen).toISOString(),
-    announced: Object.fromEntries(announced),
-  };
-}
-
-function rounded(value: number | undefined): number | null {
-  return value === undefined ? null : Math.round(value * 10) / 10;
+/** In ms since the epoch; undefined for what is no time. */
+function momentOf(text: string): number | undefined {
+  const moment = /^\d{4}-\d{2}-\d{2}/.test(text)
+    ? Date.parse(text.replaceAll(/%3A/gi, ':').replaceAll(/%2B/gi, '+'))
+    : Number.NaN;
+  return Number.isNaN(moment) ? undefined : moment;
 }

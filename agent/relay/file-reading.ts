@@ -36,6 +36,18 @@ export class SwitchFile extends Error {
   }
 }
 
+/** How the reading of a file goes. */
+export interface Progress {
+  /** Bytes of the file that are here. */
+  readonly received: number;
+  /** Bytes of the whole file, where that is known. */
+  readonly total: number | undefined;
+  /** Bytes a second, lately. */
+  readonly rate: number;
+  /** Id of the supply that gives now. */
+  readonly source: string | undefined;
+}
+
 /** Reads one file from its first byte to its last, from as many supplies as it takes, each from where the one before stopped. */
 export class FileReading {
   readonly file: NarFile;
@@ -46,6 +58,7 @@ export class FileReading {
   #position = 0;
   #size: number | undefined;
   #storing = true;
+  #giving: { readonly id: string; readonly pace: Pace } | undefined;
 
   constructor(options: FileReadingOptions) {
     const { supply, partial, narinfo } = options;
@@ -59,6 +72,15 @@ export class FileReading {
   /** What there is of the file so far. */
   get begun(): Begun {
     return { file: this.file, bytes: this.#position, trusted: this.trusted };
+  }
+
+  get progress(): Progress {
+    return {
+      received: this.#position,
+      total: this.#size ?? this.file.fileSize,
+      rate: this.#giving?.pace.rate ?? 0,
+      source: this.#giving?.id,
+    };
   }
 
   /** Whether all bytes so far are from sources whose bytes may reach clients before the whole NAR is verified. */
@@ -102,6 +124,7 @@ export class FileReading {
   async *#bytesFrom(supply: Supply): AsyncGenerator<Uint8Array> {
     const { choice, clock, signal, progress } = this.#options;
     const pace = new Pace(clock);
+    this.#giving = { id: supply.id, pace };
     const from = this.#position;
     let skip = 0;
     try {
@@ -132,6 +155,7 @@ export class FileReading {
       const progressed = skip === 0 && this.#position - from >= progress;
       await choice.failed(supply, error, from, progressed);
     } finally {
+      this.#giving = undefined;
       const all = pace.whole();
       if (all !== undefined) supply.delivered(all);
     }

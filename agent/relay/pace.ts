@@ -18,7 +18,7 @@ export class Pace {
   #since: number;
   #bytes = 0;
   #waited = 0;
-  #sampled = false;
+  #last: Sample | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -40,7 +40,7 @@ export class Pace {
   sample(): Sample | undefined {
     if (this.#clock.now() - this.#since < stretch) return undefined;
     const sample = this.#take();
-    this.#sampled = true;
+    this.#last = sample;
     this.#since = this.#clock.now();
     this.#bytes = 0;
     this.#waited = 0;
@@ -49,7 +49,14 @@ export class Pace {
 
   /** All that came, when it was over within the first second and enough to tell. */
   whole(): Sample | undefined {
-    return this.#sampled || this.#bytes < enough ? undefined : this.#take();
+    return this.#last !== undefined || this.#bytes < enough ? undefined : this.#take();
+  }
+
+  /** Bytes a second in the last whole stretch, or so far within the first; less while nothing comes. */
+  get rate(): number {
+    const now = this.#take();
+    const { bytes, elapsed } = this.#last === undefined || now.elapsed > 2 * stretch ? now : this.#last;
+    return (bytes * 1_000) / elapsed;
   }
 
   #take(): Sample {

@@ -24,6 +24,10 @@ export class Readers {
     return this.#readers.size === 0;
   }
 
+  get count(): number {
+    return this.#readers.size;
+  }
+
   /** Whether a client has had bytes, from this transfer or from one before. */
   get anyBegun(): boolean {
     return [...this.#readers].some(({ at }) => at > 0);

@@ -10,7 +10,7 @@ import type { Budget } from './budget.ts';
 import { Choice } from './choice.ts';
 import { type Copy, DiskCopy } from './disk-copy.ts';
 import { NarCut, NarUnavailable } from './error.ts';
-import { FileReading, SwitchFile } from './file-reading.ts';
+import { FileReading, type Progress, SwitchFile } from './file-reading.ts';
 import type { KnownPath } from './known-path.ts';
 import type { TransferLimits } from './limits.ts';
 import { type Mark, WrongNar } from './nar-check.ts';
@@ -59,6 +59,8 @@ interface Next {
  */
 export class Transfer {
   readonly known: KnownPath;
+  /** In ms since the epoch. */
+  readonly startedAt = Date.now();
   /** Resolves when no more bytes will come. */
   readonly ended: Promise<Ending>;
   readonly #options: TransferOptions;
@@ -106,6 +108,16 @@ export class Transfer {
   /** NarSize. */
   get size(): number {
     return this.known.narinfo.narSize;
+  }
+
+  get progress(): Progress {
+    const none = { received: 0, total: undefined, rate: 0, source: undefined };
+    return this.#reading?.progress ?? none;
+  }
+
+  /** How many clients read it now. */
+  get clients(): number {
+    return this.#readers.count;
   }
 
   /** Position up to which clients may have the bytes. */

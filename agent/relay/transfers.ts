@@ -68,6 +68,11 @@ export class Transfers {
     }
   }
 
+  /** Those to which more bytes will come, oldest first. */
+  get running(): Transfer[] {
+    return [...this.#running.values()].filter(({ ending }) => ending === undefined);
+  }
+
   /** Stops every transfer; their partial files stay for a later resume. */
   async stop(): Promise<void> {
     await Promise.all([...this.#running.values()].map((transfer) => transfer.stop()));

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Narinfo } from '../nix/narinfo.ts';
 import type { HashPart } from '../nix/store-path.ts';
 import { type Clock, delay, systemClock } from '../telemetry/clock.ts';
+import { Histogram } from '../telemetry/histogram.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { MovingAverage } from './average.ts';
 import { SourceError } from './error.ts';
@@ -42,6 +43,8 @@ export class MonitoredSource {
   readonly source: Source;
   /** Time to an answer in ms. */
   readonly latency = new MovingAverage();
+  /** The same, each since the start. */
+  readonly answers = new Histogram();
   /** Bytes a second within a NAR's body. */
   readonly throughput = new MovingAverage();
   readonly #options: MonitorOptions;
@@ -107,7 +110,7 @@ export class MonitoredSource {
       const started = this.#clock.now();
       try {
         const narinfo = await this.source.narinfo(hashPart, given, via);
-        this.latency.add(this.#clock.now() - started);
+        this.#tookSince(started);
         this.#succeeded();
         if (narinfo === undefined && via === undefined) this.#absent.set(hashPart, true);
         return narinfo;
@@ -173,13 +176,19 @@ export class MonitoredSource {
     const started = this.#clock.now();
     try {
       const opened = await open();
-      this.latency.add(this.#clock.now() - started);
+      this.#tookSince(started);
       return opened;
     } catch (error) {
       if (error instanceof SourceError && (error.fault === 'unreachable' || error.fault === 'silent'))
         this.#markDown('down', error);
       throw error;
     }
+  }
+
+  #tookSince(started: number): void {
+    const ms = this.#clock.now() - started;
+    this.latency.add(ms);
+    this.answers.add(ms);
   }
 
   #succeeded(): void {

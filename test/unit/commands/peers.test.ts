@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { peersTable } from '../../../agent/commands/peers.ts';
 import type { Stats } from '../../../agent/http/stats-schema.ts';
+import { emptyStats } from '../../fixtures/stats.ts';
 import { narrowcast } from './narrowcast.ts';
 
 const now = Date.parse('2026-01-02T03:04:05Z');
@@ -27,8 +28,9 @@ const nas: Stats['peers'][number] = {
   lastSeen: null,
   announced: {},
 };
-const atHome = {
+const atHome: Stats['network'] = {
   online: true,
+  state: 'home',
   addresses: [{ interface: 'eth0', address: '192.168.0.2', mdnsTrouble: null }],
 };
 
@@ -67,7 +69,7 @@ describe('the table of peers', () => {
     expect(peersTable({ peers: [], network: { ...atHome, addresses: eth0 ? [eth0, eth0] : [] } }, now)).toBe(
       `No cache is known on the LAN.\n${trouble}\n`,
     );
-    expect(peersTable({ peers: [], network: { online: false, addresses: [] } }, now)).toBe(
+    expect(peersTable({ peers: [], network: { online: false, state: 'offline', addresses: [] } }, now)).toBe(
       'No cache is known on the LAN.\nThis machine is offline.\n',
     );
   });
@@ -83,30 +85,11 @@ async function answering(text: string): Promise<string> {
   return `127.0.0.1:${address.port}`;
 }
 
-const stats: Stats = {
-  schema: 1,
-  version: '0.1.0',
-  startedAt: '2026-01-02T03:04:05.000Z',
-  uptimeMs: 1,
-  network: atHome,
-  sources: [],
-  peers: [pi],
-  cache: {
-    paths: 0,
-    nars: 0,
-    bytes: 0,
-    partial: { files: 0, bytes: 0 },
-    quarantine: { nars: 0, bytes: 0 },
-    evicted: { nars: 0, narinfos: 0, bytes: 0 },
-    refusedWrites: 0,
-    failedReads: 0,
-    disk: { condition: 'ok' },
-  },
-};
+const stats: Stats = { ...emptyStats, network: atHome, peers: [pi] };
 
 describe('narrowcast peers', () => {
   it('prints what the running agent knows, also as JSON, and passes over what later versions add', async () => {
-    const listen = await answering(JSON.stringify({ ...stats, totals: { later: true } }));
+    const listen = await answering(JSON.stringify({ ...stats, later: { yes: true } }));
     const shown = await narrowcast(['peers', '--option', 'listen', listen]);
     expect([shown.code, shown.stderr]).toEqual([0, '']);
     expect(shown.stdout).toMatch(/^NAME .*\npi narrowcast 0123456789ab {2}192\.168\.0\.42:6271 .*\n$/);

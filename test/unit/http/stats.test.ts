@@ -2,14 +2,13 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import * as v from 'valibot';
 import { expect, it, onTestFinished } from 'vitest';
-import { createAgent } from '../../../agent/agent.ts';
-import { loadConfig } from '../../../agent/config/load.ts';
-import type { Option } from '../../../agent/config/options.ts';
-import { StatsPage } from '../../../agent/http/stats.ts';
+import { Report } from '../../../agent/http/report.ts';
 import { type Stats, statsSchema } from '../../../agent/http/stats-schema.ts';
-import { createLogger } from '../../../agent/telemetry/log.ts';
+import { Counters } from '../../../agent/telemetry/counters.ts';
+import { Totals } from '../../../agent/telemetry/totals.ts';
 import { DiscoveryError } from '../../../discovery/error.ts';
 import { openCache, temporaryDirectory } from '../cache/support/temporary.ts';
+import { startAgent } from './agent-here.ts';
 import { ask } from './lan-face.ts';
 
 /** For what happens at once, unless the machine is busy. */
@@ -29,22 +28,6 @@ async function emptyCache(): Promise<string> {
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('no port');
   return `http://127.0.0.1:${address.port}`;
-}
-
-/** The whole agent in this process; resolves to the port of its local face. */
-async function startAgent(...options: Option[]): Promise<number> {
-  const alone: Option[] = [
-    ['listen', '127.0.0.1:0'],
-    ['cache.dir', await temporaryDirectory()],
-    ['lan.discover', 'false'],
-    ['lan.advertise', 'false'],
-    ['lan.listen', ''],
-  ];
-  const config = await loadConfig({ env: {}, systemFile: '/nowhere', options: [...alone, ...options] });
-  const agent = await createAgent(config, await createLogger('silent'));
-  const { urls } = await agent.start();
-  onTestFinished(() => agent.stop());
-  return Number(new URL(urls[0] ?? '').port);
 }
 
 /** Parsed strictly: what the schema does not name is a fault. */
@@ -70,7 +53,7 @@ it('tells of sources, peers, network and cache, in the documented form', async (
     .toEqual(['up', 'down', 'up']);
 
   expect(stats).toMatchObject({
-    schema: 1,
+    schema: 2,
     version: expect.stringMatching(/^\d+\.\d+\.\d+/),
     sources: [
       { id: upstream, reach: 'upstream', reason: null, priority: 3, bytesPerSecond: null },
@@ -96,7 +79,9 @@ it('tells where multicast DNS does not work', async () => {
     tunnel: false,
   } as const;
   const cache = await openCache({ dir: await temporaryDirectory() });
-  const { network } = new StatsPage({
+  const counters = new Counters();
+  const { network } = new Report({
+    storeDir: '/nix/store',
     network: {
       online: true,
       addresses: [
@@ -106,6 +91,10 @@ it('tells where multicast DNS does not work', async () => {
     },
     pool: { all: [] },
     cache,
+    maxBytes: 0,
+    counters,
+    totals: new Totals({ counters, keep: { load: async () => undefined, save: async () => true } }),
+    transfers: { running: [] },
     discovery: () => ({
       peers: [],
       links: [
@@ -117,9 +106,10 @@ it('tells where multicast DNS does not work', async () => {
         },
       ],
     }),
-  }).stats();
+  });
   expect(network).toEqual({
     online: true,
+    state: 'away',
     addresses: [
       { interface: 'eth0', address: '10.0.0.2', mdnsTrouble: null },
       { interface: 'wlan0', address: '10.1.0.2', mdnsTrouble: 'The port is taken.' },
