@@ -95,6 +95,14 @@ function commandLine(options: readonly Option[]): Command {
       await peers(wishes, sources());
     });
   program
+    .command('doctor')
+    .description('check everything between Nix and its caches, and tell what mends it')
+    .option('--json', 'as JSON')
+    .action(async (wishes: { json?: true }) => {
+      const { doctor } = await import('./commands/doctor.ts');
+      await doctor(wishes, sources());
+    });
+  program
     .command('keygen')
     .description('make a key pair to sign store paths with')
     .argument('<NAME>', 'name of the key, such as cache.example.org-1')
