@@ -36,6 +36,7 @@
         laptop = ./nixos/laptop.nix;
         cache = ./nixos/cache.nix;
         static-cache = ./nixos/static-cache.nix;
+        builder = ./nixos/builder.nix;
       };
 
       checks = forEachSystem (

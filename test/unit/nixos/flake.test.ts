@@ -48,6 +48,7 @@ skippable(test, withoutLibrary)('the flake has what a flake should, for both sys
       laptop,
       cache: join(nixos, 'cache.nix'),
       'static-cache': join(nixos, 'static-cache.nix'),
+      builder: join(nixos, 'builder.nix'),
     },
     check: [laptop],
   });

@@ -18,6 +18,7 @@ in
     networking.firewall = anything;
     networking.proxy.httpProxy = optional (types.nullOr types.str) null;
     networking.proxy.noProxy = optional (types.nullOr types.str) null;
+    nix.package = optional types.str "/nix";
     nix.extraOptions = optional types.lines "";
     nix.settings = mkOption {
       default = { };

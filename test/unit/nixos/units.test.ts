@@ -46,6 +46,45 @@ describe('systemd', () => {
   });
 });
 
+/** The builder's services: of a flake and of two of its hosts. */
+async function builderUnits(): Promise<Record<'update' | 'first' | 'second', Unit>> {
+  return evaluate(`let
+    units = import ${nixos}/builder-units.nix;
+    common = { script = "/bin/true"; user = "root"; deployKeyFile = "/etc/deploy"; timeout = "12h"; };
+    host = common // { signingKeyFile = "/etc/key"; netrcFile = null; };
+    update = "narrowcast-update.service";
+  in {
+    update = units.update (common // { flake = "systems"; });
+    first = units.build (host // { host = "laptop"; inherit update; before = [ ]; });
+    second = units.build (host // { host = "pi"; update = null; before = [ "narrowcast-first.service" ]; });
+  }`);
+}
+
+describe('the builder', () => {
+  test('is nothing wrong with to systemd, and exposed by 2.5 at most', async () => {
+    const units = await builderUnits();
+    const files = Object.entries(units).map(([name, unit]) => [`narrowcast-${name}.service`, unit]);
+    expect(await complaints(Object.fromEntries(files))).toEqual([]);
+    for (const unit of Object.values(units)) expect(await exposure(unit)).toBeLessThanOrEqual(2.5);
+  });
+
+  test('builds one host after the other, with new inputs where there are, whatever became of those before', async () => {
+    const { first, second } = await builderUnits();
+    const [online, update] = ['network-online.target', 'narrowcast-update.service'];
+    expect(first['Unit']).toMatchObject({ Wants: [online, update], After: [online, update] });
+    expect(second['Unit']).toMatchObject({ Wants: [online], After: [online, 'narrowcast-first.service'] });
+    for (const { Unit } of [first, second]) expect(Unit).not.toHaveProperty('Requires');
+  });
+
+  test('has copies of the keys that it needs and that there are', async () => {
+    const { update, first } = await builderUnits();
+    expect(update['Service']).toMatchObject({ LoadCredential: ['deploy-key:/etc/deploy'] });
+    expect(first['Service']).toMatchObject({
+      LoadCredential: ['deploy-key:/etc/deploy', 'signing-key:/etc/key'],
+    });
+  });
+});
+
 describe('the socket', () => {
   const listens = async (listen: string, more = '') =>
     (await units({ listen }, more)).socket['Socket']?.['ListenStream'];
