@@ -1,5 +1,5 @@
 import type { LookupFunction } from 'node:net';
-import { Agent } from 'undici';
+import Agent, { type BareAgent } from 'undici/lib/dispatcher/agent.js';
 
 export interface ConnectionsOptions {
   /** Longest wait for a connection, in ms. */
@@ -12,10 +12,10 @@ export interface ConnectionsOptions {
 
 /** The connections of one source. NARs have some of their own, so that a lookup never queues behind them. */
 export class Connections {
-  readonly lookups: Agent;
-  readonly transfers: Agent;
+  readonly lookups: BareAgent;
+  readonly transfers: BareAgent;
   /** To the hosts that redirects lead to. */
-  readonly elsewhere: Agent;
+  readonly elsewhere: BareAgent;
 
   constructor({ connectTimeout: timeout, lookup, lookupElsewhere }: ConnectionsOptions) {
     const options = { allowH2: false, keepAliveTimeout: 30_000, maxHeaderSize: 16_384, connections: 32 };

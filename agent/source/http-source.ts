@@ -1,5 +1,7 @@
 import { isIP } from 'node:net';
-import type { Agent, Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
+import request from 'undici/lib/api/api-request.js';
+import type { BareAgent } from 'undici/lib/dispatcher/agent.js';
 import { type CacheInfo, parseCacheInfo } from '../nix/cache-info.ts';
 import { decodeContent } from '../nix/decode.ts';
 import { FormatError } from '../nix/error.ts';
@@ -183,7 +185,7 @@ export class HttpSource implements Source {
 
   /** One GET with up to three redirects: within the same host for anything, from upstreams to other hosts for NARs. */
   async #get(
-    pool: Agent,
+    pool: BareAgent,
     path: string,
     headers: Headers,
     signal: AbortSignal,
@@ -192,10 +194,10 @@ export class HttpSource implements Source {
     let url = new URL(path, this.#base);
     for (let redirects = 0; ; redirects++) {
       const isOwnHost = url.hostname === this.#base.hostname;
-      const request = {
+      const wanted = {
         origin: url.origin,
         path: url.pathname + url.search,
-        method: 'GET',
+        method: 'GET' as const,
         headers: {
           ...this.#options.identity,
           'accept-encoding': 'identity',
@@ -207,8 +209,8 @@ export class HttpSource implements Source {
         bodyTimeout: 0,
       };
       const response = isOwnHost
-        ? await pool.request(request)
-        : await this.#connections.elsewhere.request(request).catch((error: unknown) => {
+        ? await request.call(pool, wanted)
+        : await request.call(this.#connections.elsewhere, wanted).catch((error: unknown) => {
             throw elsewhereFault(error, `${this.id}, redirecting to ${url.host},`, signal);
           });
       this.#hears();
