@@ -4,6 +4,7 @@ import { createDiscovery, type Discovery } from '../discovery/discovery.ts';
 import { watchNetwork } from '../discovery/network.ts';
 import { DiskCache } from './cache/disk-cache.ts';
 import type { Config } from './config/schema.ts';
+import { Dashboard } from './http/dashboard.ts';
 import { Events } from './http/events.ts';
 import { LanFace } from './http/lan.ts';
 import { LocalFace } from './http/local.ts';
@@ -77,8 +78,10 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   });
   const events = new Events(report);
   const stats = new StatsPages(report, events);
+  const dashboard = new Dashboard();
   const localServer = new FaceServer(async (request, response) => {
-    if (!stats.handle(request, response)) await local.handle(request, response);
+    if (stats.handle(request, response)) return;
+    await (dashboard.handle(request, response) ?? local.handle(request, response));
   }, log);
 
   const throttle = new Throttle(lan.maxUploadRate);

@@ -1,0 +1,34 @@
+/** @import { Condition } from './connection.js' */
+/** @import { Rates } from './rates.js' */
+/** @import { Known } from './state.js' */
+import { Cache } from './cache.js';
+import { FlowSection } from './flow.js';
+import { Head } from './head.js';
+import { html } from './preact.js';
+import { Rejections } from './rejections.js';
+import { Requests } from './requests.js';
+import { Sources } from './sources.js';
+import { Summary } from './summary.js';
+import { daysUpTo } from './today.js';
+import { Transfers } from './transfers.js';
+
+/**
+ * All that is shown.
+ * @param {{ known: Known, rates: Rates, condition: Condition, heardAt: number, now: number, said: string }} props
+ */
+export function Page({ known, rates, condition, heardAt, now, said }) {
+  const { stats, requests, rejections } = known;
+  const { peers = [], transfers = [] } = stats ?? {};
+  return html`
+    <${Head} stats=${stats} condition=${condition} heardAt=${heardAt} now=${now} />
+    <main class=${condition === 'lost' ? 'stale' : ''}>
+      <${Summary} known=${known} now=${now} />
+      <${FlowSection} rates=${rates} history=${daysUpTo(known, now)} />
+      <${Transfers} transfers=${transfers} peers=${peers} lost=${condition === 'lost'} />
+      <${Sources} stats=${stats} />
+      <${Cache} cache=${stats?.cache} />
+      <${Rejections} rejections=${rejections} peers=${peers} />
+      <${Requests} requests=${requests} peers=${peers} />
+    </main>
+    <p class="sr" role="status">${said}</p>`;
+}
