@@ -49,21 +49,36 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   const { storeDir, lan } = config;
   const id = randomBytes(6).toString('hex');
   const instance = `narrowcast-${id}`;
+  const counters = new Counters();
   const network = watchNetwork();
   const resolver = new Resolver();
-  const sources = new SourceMaker(config, instance, resolver, await readNetrc(config.netrcFile));
+  const sources = new SourceMaker(config, instance, resolver, await readNetrc(config.netrcFile), counters);
   const pool = new SourcePool({ storeDir, log, online: () => network.online });
   for (const substituter of config.substituters) pool.add(sources.ofSubstituter(substituter));
   const cache = await DiskCache.open({ ...config.cache, storeDir }, { log });
   const trust = new Trust(storeDir, config.trustedPublicKeys);
 
-  const lookup = new Lookup({ pool, cache, log, trust });
+  const lookup = new Lookup({ pool, cache, log, trust, counters });
   const lookAhead = new LookAhead({ find: (hashPart) => lookup.find(hashPart), inStore: inStore(storeDir) });
   const patience = Math.min(4 * config.stalledDownloadTimeout, longestPatience);
-  const transfers = new Transfers({ pool, cache, log, patience, widen: (known) => lookup.widen(known) });
+  const transfers = new Transfers({
+    pool,
+    cache,
+    log,
+    counters,
+    patience,
+    widen: (known) => lookup.widen(known),
+  });
   const otherFiles = new OtherFiles(pool, log);
-  const local = new LocalFace({ storeDir, lookup, lookAhead, transfers, otherFiles, instance });
-  const counters = new Counters();
+  const local = new LocalFace({
+    storeDir,
+    lookup,
+    lookAhead,
+    transfers,
+    otherFiles,
+    instance,
+    finished: (request) => counters.local(request),
+  });
   const totals = new Totals({ counters, keep: cache.state('totals.json') });
   const report = new Report({
     storeDir,
@@ -93,6 +108,7 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
     cache,
     shareKeys,
     instance,
+    finished: (request) => counters.shared(request),
     maxRequests: lan.maxConnections,
     pace,
     pullThrough: lan.pullThrough ? pullThrough() : undefined,
@@ -106,7 +122,13 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
 
   /** Answers the LAN like this machine's own Nix, but only what a shareable key has signed. */
   function pullThrough() {
-    const found = new Lookup({ pool, cache, log, trust: signedOnly(new Trust(storeDir, shareKeys)) });
+    const found = new Lookup({
+      pool,
+      cache,
+      log,
+      counters,
+      trust: signedOnly(new Trust(storeDir, shareKeys)),
+    });
     const face = new LocalFace({
       storeDir,
       lookup: found,
@@ -114,6 +136,7 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
       transfers,
       otherFiles: new OtherFiles({ usable: () => [] }, log),
       instance,
+      finished: (request) => counters.shared(request),
       pace,
     });
     return (request: IncomingMessage, response: ServerResponse) => face.handle(request, response);

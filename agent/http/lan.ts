@@ -4,9 +4,11 @@ import { printCacheInfo } from '../nix/cache-info.ts';
 import { type Narinfo, printNarinfo } from '../nix/narinfo.ts';
 import { type PublicKey, trustedSigner } from '../nix/signature.ts';
 import { isHashPart } from '../nix/store-path.ts';
+import type { Finished } from '../telemetry/counters.ts';
 import { Admission } from './admission.ts';
 import { parseRange } from './range.ts';
 import { say, send, upTo } from './reply.ts';
+import { counting } from './request-count.ts';
 
 export interface LanFaceOptions {
   readonly storeDir: string;
@@ -15,6 +17,8 @@ export interface LanFaceOptions {
   readonly shareKeys: ReadonlyMap<string, PublicKey>;
   /** This agent's name in `Via` headers (I10). */
   readonly instance: string;
+  /** Called when a request is finished that `pullThrough` did not take. */
+  readonly finished?: (request: Finished) => void;
   /** Requests that are answered at once. */
   readonly maxRequests: number;
   /** Passes a NAR's bytes on to the client no faster than it may have them. */
@@ -22,6 +26,8 @@ export interface LanFaceOptions {
   /** Answers for what is not in the cache directory, where this machine fetches for the LAN. */
   readonly pullThrough: ((request: IncomingMessage, response: ServerResponse) => Promise<void>) | undefined;
 }
+
+const disk = { id: 'disk', origin: 'disk' } as const;
 
 /**
  * What other machines see: a plain, read-only binary cache of what is whole in the cache directory and signed by a shareable key, as
@@ -49,31 +55,43 @@ export class LanFace {
     if (request.headers.via?.includes(this.#options.instance)) return say(response, 404, 'not here');
     const url = request.url ?? '';
     if (url === '/nix-cache-info') return small(response, 'text/x-nix-cache-info', this.#cacheInfo);
-    const answered = url.startsWith('/nar/')
+    const isNar = url.startsWith('/nar/');
+    const count = counting(request, isNar ? 'nar' : 'narinfo', this.#options.finished);
+    const bytes = isNar
       ? await this.#nar(url.slice(1), request, response)
       : await this.#narinfo(url, response);
-    if (answered) return;
-    if (this.#options.pullThrough === undefined) return say(response, 404, 'not here');
+    if (bytes !== undefined)
+      return count(response.writableEnded ? 'hit' : 'left', { path: url, giver: disk, bytes });
+    if (this.#options.pullThrough === undefined) {
+      say(response, 404, 'not here');
+      return count('absent', { path: url });
+    }
     await this.#options.pullThrough(request, response);
   }
 
-  async #narinfo(url: string, response: ServerResponse): Promise<boolean> {
+  /** Resolves to the body's bytes; undefined when there is nothing to answer with. */
+  async #narinfo(url: string, response: ServerResponse): Promise<number | undefined> {
     const [, hashPart = ''] = /^\/([0-9a-z]{32})\.narinfo$/.exec(url) ?? [];
     const narinfo = isHashPart(hashPart) ? await this.#options.cache.narinfo(hashPart) : undefined;
-    if (narinfo === undefined || !this.#isShareable(narinfo)) return false;
-    small(response, 'text/x-nix-narinfo', Buffer.from(printNarinfo(narinfo, this.#options.storeDir)));
-    return true;
+    if (narinfo === undefined || !this.#isShareable(narinfo)) return undefined;
+    const text = Buffer.from(printNarinfo(narinfo, this.#options.storeDir));
+    small(response, 'text/x-nix-narinfo', text);
+    return response.req.method === 'HEAD' ? 0 : text.length;
   }
 
-  async #nar(encoded: string, request: IncomingMessage, response: ServerResponse): Promise<boolean> {
+  async #nar(
+    encoded: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<number | undefined> {
     const narinfo = await this.#shareableOwner(percentDecoded(encoded));
     const file = narinfo && (await this.#options.cache.open(narinfo));
-    if (file === undefined) return false;
+    if (file === undefined) return undefined;
     try {
       const range = parseRange(request.headers.range, file.size);
       if (range === 'unsatisfiable') {
         say(response, 416, 'behind the end', { 'content-range': `bytes */${file.size}` });
-        return true;
+        return 0;
       }
       const { start, end } = range ?? { start: 0, end: file.size };
       response.writeHead(range ? 206 : 200, {
@@ -82,9 +100,10 @@ export class LanFace {
         'accept-ranges': 'bytes',
         ...(range && { 'content-range': `bytes ${start}-${end - 1}/${file.size}` }),
       });
-      if (request.method === 'HEAD') response.end();
-      else await send(response, this.#options.pace(response, upTo(file.read(start), end - start)));
-      return true;
+      if (request.method !== 'HEAD')
+        return await send(response, this.#options.pace(response, upTo(file.read(start), end - start)));
+      response.end();
+      return 0;
     } finally {
       await file.close();
     }

@@ -7,12 +7,14 @@ import { type HashPart, isHashPart } from '../nix/store-path.ts';
 import { NarUnavailable } from '../relay/error.ts';
 import type { KnownPath } from '../relay/known-path.ts';
 import type { LookAhead } from '../relay/look-ahead.ts';
-import type { Lookup } from '../relay/lookup.ts';
+import { type Found, type Lookup, memory } from '../relay/lookup.ts';
 import { opaqueOffers, openOpaque } from '../relay/opaque.ts';
 import type { OtherFiles } from '../relay/other-files.ts';
 import type { Transfers } from '../relay/transfers.ts';
+import type { Finished } from '../telemetry/counters.ts';
 import { parseRange } from './range.ts';
 import { gone, say, send, upTo } from './reply.ts';
+import { type Count, counting, messageOf, resultFrom } from './request-count.ts';
 
 export interface LocalFaceOptions {
   readonly storeDir: string;
@@ -22,6 +24,8 @@ export interface LocalFaceOptions {
   readonly otherFiles: OtherFiles;
   /** This agent's name in `Via` headers: a request that carries it has come round in a circle (I10). */
   readonly instance: string;
+  /** Called when a request for a narinfo, a NAR or another file of a cache is finished. */
+  readonly finished?: (request: Finished) => void;
   /** Passes a NAR's bytes on no faster than the client may have them; by default as fast as it takes them. */
   readonly pace?: (response: ServerResponse, chunks: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
 }
@@ -94,15 +98,26 @@ export class LocalFace {
   };
 
   readonly #narinfo: Answer = async (request, response, hashPart = '') => {
-    if (!isHashPart(hashPart)) return say(response, 404, 'not here');
-    const { lookup } = this.#options;
-    const known = lookup.remembered(hashPart) ?? (await lookup.find(hashPart, request.headers.via));
+    const count = counting(request, 'narinfo', this.#options.finished);
+    const { known, giver, rejection } = await this.#found(hashPart, request.headers.via);
     const text = known && this.#render(known);
-    if (known === undefined || text === undefined) return say(response, 404, 'not here');
+    if (known === undefined || text === undefined) {
+      say(response, 404, 'not here');
+      return count(rejection === undefined ? 'absent' : 'rejected', { path: hashPart, reason: rejection });
+    }
     response.writeHead(200, { 'content-type': 'text/x-nix-narinfo', 'content-length': text.length });
     response.end(text);
+    const bytes = request.method === 'HEAD' ? 0 : text.length;
+    count(resultFrom(giver), { path: known.narinfo.storePath.base, giver, bytes });
     this.#options.lookAhead.from(known);
   };
+
+  #found(hashPart: string, via: string | undefined): Found | Promise<Found> {
+    if (!isHashPart(hashPart)) return { known: undefined, giver: undefined };
+    const { lookup } = this.#options;
+    const known = lookup.remembered(hashPart);
+    return known ? { known, giver: memory } : lookup.search(hashPart, via);
+  }
 
   /** The narinfo as this face answers it: decoded NARs, our own URL, nothing that nobody has checked. */
   #render(known: KnownPath): Buffer | undefined {
@@ -120,14 +135,17 @@ export class LocalFace {
 
   readonly #nar: Answer = async (request, response, hashPart = '', narHash = '', extension = '') => {
     const { via } = request.headers;
+    const count = counting(request, 'nar', this.#options.finished);
     const known =
       isHashPart(hashPart) && isNarHash(narHash) ? await this.#path(hashPart, narHash, via) : undefined;
     const opaque = opaqueExtensions.get(extension);
-    if (known === undefined || (extension !== '' && opaque === undefined))
-      return say(response, 404, 'not here');
+    if (known === undefined || (extension !== '' && opaque === undefined)) {
+      say(response, 404, 'not here');
+      return count('absent', { path: hashPart });
+    }
     await (opaque === undefined
-      ? this.#decodedNar(request, response, known)
-      : this.#opaqueNar(request, response, known, opaque));
+      ? this.#decodedNar(request, response, known, count)
+      : this.#opaqueNar(request, response, known, opaque, count));
   };
 
   /** The path whose NAR a URL names; undefined when it is not known with this NarHash. */
@@ -136,7 +154,13 @@ export class LocalFace {
     return known?.narHash === narHash ? known : undefined;
   }
 
-  async #decodedNar(request: IncomingMessage, response: ServerResponse, known: KnownPath): Promise<void> {
+  async #decodedNar(
+    request: IncomingMessage,
+    response: ServerResponse,
+    known: KnownPath,
+    count: Count,
+  ): Promise<void> {
+    const path = known.narinfo.storePath.base;
     const size = known.narinfo.narSize;
     const range = parseRange(request.headers.range, size);
     if (range === 'unsatisfiable')
@@ -152,9 +176,24 @@ export class LocalFace {
     };
     const status = range ? 206 : 200;
     if (request.method === 'HEAD') return void response.writeHead(status, headers).end();
-    const reading = await this.#options.transfers.open(known, start, gone(response));
+    const reading = await this.#options.transfers.open(known, start, gone(response)).catch((error) => {
+      count(response.destroyed ? 'left' : 'absent', { path, reason: messageOf(error) });
+      throw error;
+    });
+    const ends = (result: Finished['result'], reason?: string) => {
+      const { giver, given } = reading;
+      count(result, { path, giver, bytes: Math.min(given, end - start), reason });
+    };
     response.writeHead(status, headers);
-    await this.#send(response, upTo(reading.chunks(), end - start)).finally(() => reading.close());
+    try {
+      await this.#send(response, upTo(reading.chunks(), end - start));
+      ends(response.writableEnded ? resultFrom(reading.giver) : 'left');
+    } catch (error) {
+      ends(response.destroyed ? 'left' : 'failed', messageOf(error));
+      throw error;
+    } finally {
+      reading.close();
+    }
   }
 
   async #opaqueNar(
@@ -162,13 +201,21 @@ export class LocalFace {
     response: ServerResponse,
     known: KnownPath,
     compression: Compression,
+    count: Count,
   ): Promise<void> {
-    if (!opaqueOffers(known).some(({ narinfo }) => narinfo.compression === compression))
-      return say(response, 404, 'not here');
+    const path = known.narinfo.storePath.base;
+    if (!opaqueOffers(known).some(({ narinfo }) => narinfo.compression === compression)) {
+      say(response, 404, 'not here');
+      return count('absent', { path });
+    }
     const type = { 'content-type': 'application/x-nix-nar' };
     if (request.method === 'HEAD') return void response.writeHead(200, type).end();
     const start = Number(/^bytes=(\d{1,15})-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
-    const { size, chunks } = await openOpaque(known, compression, start, gone(response));
+    const opened = await openOpaque(known, compression, start, gone(response)).catch((error) => {
+      count(response.destroyed ? 'left' : 'absent', { path, reason: messageOf(error) });
+      throw error;
+    });
+    const { size, chunks, giver } = opened;
     if (size !== undefined) {
       response.writeHead(start > 0 ? 206 : 200, {
         ...type,
@@ -179,22 +226,33 @@ export class LocalFace {
     } else if (start === 0) response.writeHead(200, type);
     // A part of something without a size cannot be named, and Nix takes the whole for the part.
     else throw new NarUnavailable(known.narinfo.storePath.base);
-    await this.#send(response, chunks);
+    try {
+      const bytes = await this.#send(response, chunks);
+      count(response.writableEnded ? resultFrom(giver) : 'left', { path, giver, bytes });
+    } catch (error) {
+      count('failed', { path, giver, reason: messageOf(error) });
+      throw error;
+    }
   }
 
-  #send(response: ServerResponse, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  #send(response: ServerResponse, chunks: AsyncIterable<Uint8Array>): Promise<number> {
     const { pace = (_, whole) => whole } = this.#options;
     return send(response, pace(response, chunks));
   }
 
   readonly #otherFile: Answer = async (request, response, path = '') => {
+    const count = counting(request, 'other', this.#options.finished);
     const file = await this.#options.otherFiles.open(path, gone(response));
-    if (file === undefined) return say(response, 404, 'not here');
+    if (file === undefined) {
+      say(response, 404, 'not here');
+      return count('absent', { path });
+    }
     response.writeHead(200, {
       'content-type': file.type ?? 'application/octet-stream',
       ...(file.size !== undefined && { 'content-length': file.size }),
     });
-    await send(response, request.method === 'HEAD' ? nothing() : file.chunks);
+    const bytes = await send(response, request.method === 'HEAD' ? nothing() : file.chunks);
+    count(response.writableEnded ? 'hit' : 'left', { path, bytes });
   };
 }
 

@@ -31,19 +31,22 @@ export function gone(response: ServerResponse): AbortSignal {
   return controller.signal;
 }
 
-/** Sends chunks as fast as the client takes them and ends the answer; resolves early when the client leaves. Rejects with the chunks' error. */
+/** Sends chunks as fast as the client takes them and ends the answer; resolves to the bytes, early when the client leaves. Rejects with the chunks' error. */
 export async function send(
   response: ServerResponse,
   chunks: AsyncIterable<Uint8Array>,
   clock: Clock = systemClock,
-): Promise<void> {
+): Promise<number> {
   using spent = new SpentBuffers();
+  let sent = 0;
   for await (const chunk of chunks) {
-    if (response.destroyed) return;
+    if (response.destroyed) return sent;
+    sent += chunk.length;
     if (!response.write(chunk)) await drained(response, clock);
     spent.add(chunk.length);
   }
   if (!response.destroyed) response.end();
+  return sent;
 }
 
 /** The first `length` bytes. */

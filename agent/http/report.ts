@@ -121,25 +121,31 @@ export class Report {
     const { requests, rejections } = this.#parts.counters;
     const late = ({ at }: Dated) => at >= since;
     return {
-      requests: requests.filter(late).map(ofRequest),
-      rejections: rejections.filter(late).map(ofRejection),
+      requests: requests.filter(late).map((request) => this.ofRequest(request)),
+      rejections: rejections.filter(late).map((rejection) => this.ofRejection(rejection)),
     };
   }
-}
 
-export function ofRequest({ at, giver, ms, reason, ...request }: Finished & Dated): FinishedRequest {
-  return {
-    time: new Date(at).toISOString(),
-    ...request,
-    source: giver?.id ?? null,
-    origin: giver?.origin ?? null,
-    ms: Math.round(ms * 100) / 100,
-    reason: reason ?? null,
-  };
-}
+  ofRequest({ at, path, giver, ms, reason, ...request }: Finished & Dated): FinishedRequest {
+    return {
+      time: new Date(at).toISOString(),
+      ...request,
+      path: this.inFull(path),
+      source: giver?.id ?? null,
+      origin: giver?.origin ?? null,
+      ms: Math.round(ms * 100) / 100,
+      reason: reason ?? null,
+    };
+  }
 
-export function ofRejection({ at, kind, path, giver, reason }: Rejected & Dated): Rejection {
-  return { time: new Date(at).toISOString(), kind, path, source: giver.id, reason };
+  ofRejection({ at, kind, path, giver, reason }: Rejected & Dated): Rejection {
+    return { time: new Date(at).toISOString(), kind, path: this.inFull(path), source: giver.id, reason };
+  }
+
+  /** A store path with its directory; what is none as it is. */
+  inFull(path: string): string {
+    return /^[0-9a-z]{32}-/.test(path) ? `${this.#parts.storeDir}/${path}` : path;
+  }
 }
 
 function placeOf(sources: readonly MonitoredSource[]): NetworkStats['state'] {

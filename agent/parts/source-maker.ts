@@ -9,6 +9,7 @@ import { HttpSource, type HttpSourceOptions } from '../source/http-source.ts';
 import { type Netrc, parseNetrc } from '../source/netrc.ts';
 import type { Resolver } from '../source/resolver.ts';
 import type { Source } from '../source/source.ts';
+import type { Counters } from '../telemetry/counters.ts';
 import { version } from '../version.ts';
 
 const maxNetrcBytes = 1024 * 1024;
@@ -19,12 +20,14 @@ export class SourceMaker {
   readonly #identity: Readonly<Record<string, string>>;
   readonly #resolver: Resolver;
   readonly #netrc: Netrc;
+  readonly #counters: Counters | undefined;
 
-  constructor(config: Config, instance: string, resolver: Resolver, netrc: Netrc) {
+  constructor(config: Config, instance: string, resolver: Resolver, netrc: Netrc, counters?: Counters) {
     this.#config = config;
     this.#identity = { via: `1.1 ${instance}`, 'user-agent': `narrowcast/${version}` };
     this.#resolver = resolver;
     this.#netrc = netrc;
+    this.#counters = counters;
   }
 
   ofSubstituter({ url, priority }: SubstituterUrl): Source {
@@ -48,7 +51,8 @@ export class SourceMaker {
 
   get #common() {
     const { storeDir, lookupTimeout, stalledDownloadTimeout } = this.#config;
-    return { storeDir, lookupTimeout, stalledTimeout: stalledDownloadTimeout };
+    const counters = this.#counters;
+    return { storeDir, lookupTimeout, stalledTimeout: stalledDownloadTimeout, counters };
   }
 }
 

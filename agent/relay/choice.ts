@@ -6,6 +6,7 @@ import type { SourcePool } from '../source/source-pool.ts';
 import { type Clock, delay } from '../telemetry/clock.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { NarUnavailable } from './error.ts';
+import type { Givers } from './givers.ts';
 import type { KnownPath } from './known-path.ts';
 import type { TransferLimits } from './limits.ts';
 import type { Sample } from './pace.ts';
@@ -17,6 +18,7 @@ export interface ChoiceOptions {
   readonly pool: SourcePool;
   readonly cache: NarCache | undefined;
   readonly standings: Standings;
+  readonly givers: Givers;
   /** Finds further sources of the same NAR. */
   readonly widen: (known: KnownPath) => Promise<void>;
   /** Whether there is a place for a NAR that must be verified first. */
@@ -124,8 +126,9 @@ export class Choice {
 
   /** A supply stopped after byte `position` of its file. Resolves when it is time to choose again. */
   async failed(supply: Supply, error: SourceError, position: number, progress: boolean): Promise<void> {
-    const { known, clock, patience, log, signal } = this.#options;
+    const { known, clock, patience, log, signal, givers } = this.#options;
     const { id } = supply;
+    givers.failed(supply);
     log.info(
       { source: id, path: known.narinfo.storePath.base, position, why: error.message },
       'transfer interrupted',
@@ -148,7 +151,7 @@ export class Choice {
    * any of them, or what was here already.
    */
   async wrong({ supplies, earlier }: Origin, error: Error): Promise<void> {
-    const { known, log } = this.#options;
+    const { known, log, givers } = this.#options;
     const alone = supplies.length === 1 && !earlier;
     const unproven = supplies.filter(({ trusted }) => !trusted);
     for (const supply of unproven.length > 0 ? unproven : supplies) {
@@ -157,6 +160,7 @@ export class Choice {
         { err: error, source: id, alone, path: known.narinfo.storePath.base },
         'source gave a wrong NAR',
       );
+      givers.lied(supply, known.narinfo.storePath.base, error.message);
       const doubts = (this.#doubts.get(id) ?? 0) + 1;
       this.#doubts.set(id, doubts);
       this.#lastResorts.add(id);

@@ -5,6 +5,7 @@ import type { Narinfo } from '../nix/narinfo.ts';
 import { SourceError } from '../source/error.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { Choice, Origin } from './choice.ts';
+import type { Givers } from './givers.ts';
 import { Pace } from './pace.ts';
 import type { Begun, NarFile, Supply } from './supply.ts';
 
@@ -12,6 +13,7 @@ export interface FileReadingOptions {
   /** Where to begin. */
   readonly supply: Supply;
   readonly choice: Choice;
+  readonly givers: Givers;
   /** What is true of the NAR. */
   readonly narinfo: Narinfo;
   /** Where to put what comes; it may have bytes of this file from an earlier try. */
@@ -122,7 +124,7 @@ export class FileReading {
 
   /** What a supply gives, up to where it stops, is left, or the file ends. */
   async *#bytesFrom(supply: Supply): AsyncGenerator<Uint8Array> {
-    const { choice, clock, signal, progress } = this.#options;
+    const { choice, clock, signal, progress, givers } = this.#options;
     const pace = new Pace(clock);
     this.#giving = { id: supply.id, pace };
     const from = this.#position;
@@ -132,9 +134,14 @@ export class FileReading {
       this.#learnSize(body.size, supply);
       skip = from - body.offset;
       let unwanted = skip;
+      let begun = false;
       for await (const whole of pace.timed(body.chunks)) {
         const chunk = unwanted > 0 ? whole.subarray(unwanted) : whole;
-        unwanted -= whole.length - chunk.length;
+        const known = whole.length - chunk.length;
+        unwanted -= known;
+        if (!begun) givers.begins(supply, from);
+        begun = true;
+        givers.gives(supply, whole.length, known);
         if (chunk.length === 0) continue;
         this.#supplies.set(supply.id, supply);
         await this.#store(chunk, supply);

@@ -7,7 +7,9 @@ import { SourceError } from '../source/error.ts';
 import type { MonitoredSource } from '../source/monitored-source.ts';
 import type { SourcePool } from '../source/source-pool.ts';
 import { type Clock, systemClock } from '../telemetry/clock.ts';
+import { Counters, type Giver } from '../telemetry/counters.ts';
 import type { Logger } from '../telemetry/log.ts';
+import { Answers, giverOf } from './answers.ts';
 import { KnownPath, type Offer } from './known-path.ts';
 import type { Trust } from './trust.ts';
 
@@ -16,9 +18,24 @@ export interface LookupOptions {
   readonly trust: Pick<Trust, 'judge'>;
   readonly log: Logger;
   readonly cache?: NarCache | undefined;
+  readonly counters?: Counters | undefined;
   readonly clock?: Clock;
 }
 
+/** What a lookup has found. */
+export interface Found {
+  /** Undefined when nobody reachable has it. */
+  readonly known: KnownPath | undefined;
+  /** Whose answer made it known. */
+  readonly giver: Giver | undefined;
+  /** Why an answer was not believed, where there was none better. */
+  readonly rejection?: string | undefined;
+}
+
+/** What is remembered. */
+export const memory: Giver = { id: 'memory', origin: 'memory' };
+const disk: Giver = { id: 'disk', origin: 'disk' };
+const unsigned = 'no trusted key has signed it, and no content address vouches for it';
 const maxKnown = 10_000;
 /** Most paths take some 5 KiB, but who sends narinfos can make it a hundred times that. */
 const maxKnownBytes = 64 * 1024 * 1024;
@@ -34,11 +51,13 @@ export class Lookup {
     maxSize: maxKnownBytes,
     sizeCalculation: ({ memory }) => memory,
   });
-  readonly #flights = new Map<string, Promise<KnownPath | undefined>>();
+  readonly #flights = new Map<string, Promise<Found>>();
+  readonly #answers: Answers;
 
   constructor(options: LookupOptions) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#answers = new Answers(options.counters ?? new Counters());
   }
 
   /** What memory has and may be answered at once. */
@@ -53,12 +72,17 @@ export class Lookup {
    * other would wait for each other in one (I10).
    */
   async find(hashPart: HashPart, via?: string): Promise<KnownPath | undefined> {
+    return (await this.search(hashPart, via)).known;
+  }
+
+  /** Like `find`, and tells where it was found. */
+  async search(hashPart: HashPart, via?: string): Promise<Found> {
     const remembered = this.remembered(hashPart);
-    if (remembered !== undefined) return remembered;
+    if (remembered !== undefined) return { known: remembered, giver: memory };
     const key = via === undefined ? hashPart : `${hashPart} ${via}`;
     const running = this.#flights.get(key);
     if (running !== undefined) return await running;
-    const flight = this.#search(hashPart, via).finally(() => this.#flights.delete(key));
+    const flight = this.#seek(hashPart, via).finally(() => this.#flights.delete(key));
     this.#flights.set(key, flight);
     return await flight;
   }
@@ -72,13 +96,14 @@ export class Lookup {
     await Promise.all(
       others.map(async (source) => {
         const narinfo = await this.#ask(source, known.hashPart, never);
-        if (narinfo !== undefined) this.#addOffer(known, { source, narinfo });
+        if (narinfo !== undefined) this.#joins(known, { source, narinfo });
       }),
     );
   }
 
-  async #search(hashPart: HashPart, via: string | undefined): Promise<KnownPath | undefined> {
-    return (await this.#onDisk(hashPart)) ?? (await this.#race(hashPart, via));
+  async #seek(hashPart: HashPart, via: string | undefined): Promise<Found> {
+    const known = await this.#onDisk(hashPart);
+    return known === undefined ? await this.#race(hashPart, via) : { known, giver: disk };
   }
 
   async #onDisk(hashPart: HashPart): Promise<KnownPath | undefined> {
@@ -99,8 +124,8 @@ export class Lookup {
   }
 
   /** Asks the near sources together, then each upstream after a head start of the ones before, until one answer is valid. */
-  #race(hashPart: HashPart, via: string | undefined): Promise<KnownPath | undefined> {
-    const { promise, resolve } = Promise.withResolvers<KnownPath | undefined>();
+  #race(hashPart: HashPart, via: string | undefined): Promise<Found> {
+    const { promise, resolve } = Promise.withResolvers<Found>();
     const groups = inGroups(this.#options.pool.usable().filter((source) => !source.lacks(hashPart)));
     const over = new AbortController();
     const untrusted: Offer[] = [];
@@ -113,7 +138,10 @@ export class Lookup {
       cancelHeadStart();
       const group = groups[next++];
       if (group === undefined) {
-        if (open === 0) resolve(winner);
+        if (open > 0) return;
+        for (const offer of untrusted) this.#answers.rejected(offer, unsigned);
+        const rejection = untrusted.length > 0 ? unsigned : undefined;
+        resolve({ known: undefined, giver: undefined, rejection });
         return;
       }
       open += group.length;
@@ -130,15 +158,16 @@ export class Lookup {
     const answered = (offer: Offer | undefined) => {
       open--;
       if (winner !== undefined) {
-        if (offer !== undefined) this.#addOffer(winner, offer);
+        if (offer !== undefined) this.#joins(winner, offer);
         return;
       }
       if (offer !== undefined) winner = this.#judge(offer);
-      if (winner !== undefined) {
-        for (const late of untrusted) this.#addOffer(winner, late);
+      if (offer !== undefined && winner !== undefined) {
+        this.#answers.found(offer.source);
+        for (const early of untrusted) this.#joins(winner, early);
         cancelHeadStart();
         over.abort();
-        resolve(winner);
+        resolve({ known: winner, giver: giverOf(offer.source) });
         return;
       }
       if (offer !== undefined) untrusted.push(offer);
@@ -166,6 +195,14 @@ export class Lookup {
     return this.#remember(known);
   }
 
+  /** A further source that may have the same NAR. */
+  #joins(known: KnownPath, offer: Offer): void {
+    const { source, narinfo } = offer;
+    const counts = this.#addOffer(known, offer) || known.isSame(narinfo);
+    if (counts || this.#options.trust.judge(narinfo, source.source.configured)) this.#answers.found(source);
+    else this.#answers.rejected(offer, 'it names another NAR than the narinfo that is trusted');
+  }
+
   #addOffer(known: KnownPath, offer: Offer): boolean {
     const added = known.offer(offer, this.#clock.now());
     if (added && this.#known.peek(known.hashPart) === known) this.#remember(known);
@@ -185,12 +222,18 @@ export class Lookup {
     signal: AbortSignal,
     via?: string,
   ): Promise<Narinfo | undefined> {
+    if (source.lacks(hashPart)) return undefined;
+    this.#answers.asked(source);
     try {
       const narinfo = await source.narinfo(hashPart, signal, via);
+      if (narinfo === undefined) this.#answers.absent(source);
       // What only Nix can decode nobody can verify before Nix has it (DESIGN 5.4).
       const verifiable = narinfo === undefined || isDecodable(narinfo.compression);
-      return verifiable || source.source.configured ? narinfo : undefined;
+      if (verifiable || source.source.configured) return narinfo;
+      this.#answers.failed(source, hashPart, undefined);
+      return undefined;
     } catch (error) {
+      if (!signal.aborted) this.#answers.failed(source, hashPart, error);
       if (error instanceof SourceError)
         this.#options.log.debug({ err: error, source: source.id, hashPart }, 'lookup failed');
       else if (!signal.aborted)

@@ -1,3 +1,4 @@
+import type { Giver } from '../telemetry/counters.ts';
 import { NarCut, NarUnavailable } from './error.ts';
 import type { Reader } from './readers.ts';
 import type { Transfer } from './transfer.ts';
@@ -6,6 +7,7 @@ import type { Transfer } from './transfer.ts';
 export class NarReading {
   /** NarSize in bytes. */
   readonly size: number;
+  readonly #offset: number;
   readonly #transfer: Transfer;
   readonly #reader: Reader;
   readonly #leave: () => void;
@@ -14,9 +16,20 @@ export class NarReading {
 
   constructor(transfer: Transfer, offset: number) {
     this.size = transfer.size;
+    this.#offset = offset;
     this.#transfer = transfer;
     this.#reader = { at: offset, spoilt: false };
     this.#leave = transfer.join(this.#reader);
+  }
+
+  /** Who gave the bytes, or most of them. */
+  get giver(): Giver {
+    return this.#transfer.giver;
+  }
+
+  /** Bytes that the client has had. */
+  get given(): number {
+    return this.#reader.at - this.#offset;
   }
 
   /**

@@ -2,6 +2,8 @@ import { type Compression, isDecodable } from '../nix/compression.ts';
 import { SourceError } from '../source/error.ts';
 import type { SourceBody } from '../source/source.ts';
 import { inOrder } from '../source/source-pool.ts';
+import type { Giver } from '../telemetry/counters.ts';
+import { giverOf } from './answers.ts';
 import { NarCut, NarUnavailable } from './error.ts';
 import type { KnownPath, Offer } from './known-path.ts';
 
@@ -22,7 +24,7 @@ export async function openOpaque(
   compression: Compression,
   offset: number,
   gone: AbortSignal,
-): Promise<SourceBody> {
+): Promise<SourceBody & { readonly giver: Giver }> {
   const path = known.narinfo.storePath.base;
   let cause: unknown;
   for (const { source, narinfo } of opaqueOffers(known)) {
@@ -39,7 +41,10 @@ export async function openOpaque(
           );
         const first = value.subarray(Math.min(skip, value.length));
         skip -= value.length - first.length;
-        if (first.length > 0) return { ...body, offset, chunks: continued(first, chunks, path) };
+        if (first.length > 0) {
+          const giver = giverOf(source);
+          return { ...body, offset, giver, chunks: continued(first, chunks, path) };
+        }
       }
     } catch (error) {
       if (!(error instanceof SourceError)) throw error;

@@ -2,7 +2,7 @@ import type { NarCache, PartialMeta } from '../cache/nar-cache.ts';
 import { sameHash } from '../nix/hash.ts';
 import type { Narinfo } from '../nix/narinfo.ts';
 import { SourceError } from '../source/error.ts';
-import type { SourceBody } from '../source/source.ts';
+import type { Reach, SourceBody } from '../source/source.ts';
 import { inOrder } from '../source/source-pool.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { KnownPath, Offer } from './known-path.ts';
@@ -16,6 +16,7 @@ export type NarFile = PartialMeta;
 export interface Supply {
   readonly id: string;
   readonly file: NarFile;
+  readonly reach: Reach;
   /** Reading it costs nothing on the slow link. */
   readonly near: boolean;
   /** Its bytes may reach the client before the whole NAR is verified (DESIGN 5.4). */
@@ -60,7 +61,8 @@ export interface SupplyContext {
   readonly clock: Clock;
 }
 
-const disk = 'disk';
+/** The cache directory's, as a supply and as the source of a file. */
+export const diskId = 'disk';
 
 /** Where the NAR of a path can be had, best first: the cache directory, then the sources in their order. */
 export async function suppliesOf(known: KnownPath, context: SupplyContext): Promise<Supply[]> {
@@ -87,7 +89,7 @@ export function isSameFile(a: NarFile, b: NarFile): boolean {
  * wait for its end.
  */
 export function canContinue(supply: Supply, { file, bytes, trusted }: Begun): boolean {
-  if (!isSameFile(file, supply.file) || (file.sourceId === disk) !== supply.stored) return false;
+  if (!isSameFile(file, supply.file) || (file.sourceId === diskId) !== supply.stored) return false;
   if (!supply.trusted) return file.sourceId === supply.id;
   return trusted || supply.near || isMost(bytes, supply.file);
 }
@@ -103,6 +105,7 @@ function fromOffer(known: KnownPath, offer: Offer, { standings, clock }: SupplyC
   return {
     id: source.id,
     file: fileOf(source.id, narinfo),
+    reach: source.source.reach,
     near: source.source.reach !== 'upstream',
     stored: false,
     get trusted() {
@@ -149,8 +152,9 @@ function fromOffer(known: KnownPath, offer: Offer, { standings, clock }: SupplyC
 
 function fromDisk(known: KnownPath, cache: NarCache, narinfo: Narinfo): Supply {
   return {
-    id: disk,
-    file: fileOf(disk, narinfo),
+    id: diskId,
+    file: fileOf(diskId, narinfo),
+    reach: 'disk',
     near: true,
     trusted: true,
     shunned: false,

@@ -5,12 +5,14 @@ import { decode } from '../nix/decode.ts';
 import { FormatError } from '../nix/error.ts';
 import type { SourcePool } from '../source/source-pool.ts';
 import type { Clock } from '../telemetry/clock.ts';
+import type { Counters, Giver } from '../telemetry/counters.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Budget } from './budget.ts';
 import { Choice } from './choice.ts';
 import { type Copy, DiskCopy } from './disk-copy.ts';
 import { NarCut, NarUnavailable } from './error.ts';
 import { FileReading, type Progress, SwitchFile } from './file-reading.ts';
+import { Givers } from './givers.ts';
 import type { KnownPath } from './known-path.ts';
 import type { TransferLimits } from './limits.ts';
 import { type Mark, WrongNar } from './nar-check.ts';
@@ -18,7 +20,7 @@ import { Notice } from './notice.ts';
 import { type Reader, Readers } from './readers.ts';
 import { Release } from './release.ts';
 import type { Standings } from './standings.ts';
-import type { Begun, Supply } from './supply.ts';
+import { type Begun, diskId, type Supply } from './supply.ts';
 import { Window } from './window.ts';
 
 export interface TransferOptions {
@@ -28,6 +30,7 @@ export interface TransferOptions {
   readonly widen: (known: KnownPath) => Promise<void>;
   readonly cache: NarCache | undefined;
   readonly standings: Standings;
+  readonly counters: Counters;
   /** Memory that transfers share for NARs held back until they are verified. */
   readonly held: Budget;
   /** What an earlier transfer had given out when it was cut: the bytes now must begin the same. */
@@ -64,6 +67,7 @@ export class Transfer {
   /** Resolves when no more bytes will come. */
   readonly ended: Promise<Ending>;
   readonly #options: TransferOptions;
+  readonly #givers: Givers;
   readonly #choice: Choice;
   readonly #disk: DiskCopy;
   readonly #release: Release;
@@ -72,6 +76,8 @@ export class Transfer {
   readonly #moved = new Notice();
   readonly #abort = new AbortController();
   #reading: FileReading | undefined;
+  /** The one whose bytes were counted as lost. */
+  #givenUp: FileReading | undefined;
   /** Nothing is given out yet, so that a failure does not show. */
   #holding = false;
   #cancelHold = () => {};
@@ -85,7 +91,7 @@ export class Transfer {
   #isOver = false;
 
   constructor(options: TransferOptions) {
-    const { known, given, limits, clock } = options;
+    const { known, given, limits, clock, counters } = options;
     this.known = known;
     this.#options = options;
     this.#readers = new Readers(clock);
@@ -95,8 +101,10 @@ export class Transfer {
       moved: () => this.moved(),
       complete: () => this.#ending !== undefined || this.released === this.size,
     });
+    this.#givers = new Givers(counters);
     this.#choice = new Choice({
       ...options,
+      givers: this.#givers,
       hasRoom: () => this.#disk.takes || this.#reserve(limits.holdInMemoryUpTo),
       mayWait: () => this.#hasBegun,
       signal: this.#abort.signal,
@@ -113,6 +121,11 @@ export class Transfer {
   get progress(): Progress {
     const none = { received: 0, total: undefined, rate: 0, source: undefined };
     return this.#reading?.progress ?? none;
+  }
+
+  /** Who gave what came so far. */
+  get giver(): Giver {
+    return this.#givers.main;
   }
 
   /** How many clients read it now. */
@@ -206,6 +219,8 @@ export class Transfer {
     this.#cancelHold();
     this.#ending = ending;
     this.#moved.give();
+    if (ending.kind !== 'verified' && !this.#disk.takes && this.#reading !== this.#givenUp)
+      this.#lost(this.#reading?.begun);
     if (ending.kind !== 'verified' || this.#readers.none) await this.#letGo();
     return ending;
   }
@@ -231,6 +246,7 @@ export class Transfer {
     if (!isDecodable(compression))
       throw new FormatError('undecodable', `${compression} is passed through, not decoded`);
     const continues = begun !== undefined && this.#choice.continues(supply, begun);
+    if (!continues) this.#lost(begun);
     if (!continues) this.#choice.begins(supply, begun !== undefined && begun.bytes > 0);
     this.#release.begin();
     this.#window.cut(this.released);
@@ -239,6 +255,7 @@ export class Transfer {
       partial: await this.#disk.begin(supply, continues),
       partialTrusted: !continues || begun.trusted,
       choice: this.#choice,
+      givers: this.#givers,
       narinfo: this.known.narinfo,
       refused: () => this.#disk.refused(),
       progress: limits.progress,
@@ -290,13 +307,23 @@ export class Transfer {
   async #failed(error: unknown, reading: FileReading): Promise<Next> {
     if (this.#abort.signal.aborted) throw error;
     if (error instanceof SwitchFile) return { supply: error.supply, begun: reading.begun };
-    if (error instanceof NoRoom) return {};
+    if (error instanceof NoRoom) {
+      this.#lost(reading.begun);
+      this.#givenUp = reading;
+      return {};
+    }
     const wrong = error instanceof WrongNar || error instanceof FormatError;
     if (wrong) await this.#choice.wrong(reading.origin, error);
     else if (!(error instanceof CacheError)) throw error;
     this.#reading = undefined;
+    this.#lost(reading.begun);
     await this.#disk.discard();
     return {};
+  }
+
+  /** What there was of a file is given up. */
+  #lost(begun: Begun | undefined): void {
+    if (begun !== undefined && begun.file.sourceId !== diskId) this.#givers.lost(begun.bytes);
   }
 
   #holdIfSmall(): void {

@@ -3,6 +3,7 @@ import type { NarCache } from '../cache/nar-cache.ts';
 import type { NarHash } from '../nix/hash.ts';
 import type { SourcePool } from '../source/source-pool.ts';
 import { type Clock, systemClock } from '../telemetry/clock.ts';
+import { Counters } from '../telemetry/counters.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { Budget } from './budget.ts';
 import { NarUnavailable } from './error.ts';
@@ -21,6 +22,7 @@ export interface TransfersOptions {
   readonly cache?: NarCache | undefined;
   /** How long clients in mid-stream are held while no source is reachable, in ms. */
   readonly patience: number;
+  readonly counters?: Counters | undefined;
   readonly limits?: TransferLimits;
   readonly clock?: Clock;
 }
@@ -35,6 +37,7 @@ export class Transfers {
   readonly #limits: TransferLimits;
   readonly #clock: Clock;
   readonly #running = new Map<NarHash, Transfer>();
+  readonly #counters: Counters;
   readonly #standings: Standings;
   readonly #held: Budget;
   /** The furthest that clients may have of NARs that were cut before their end. */
@@ -46,6 +49,7 @@ export class Transfers {
     this.#options = options;
     this.#limits = options.limits ?? transferLimits;
     this.#clock = options.clock ?? systemClock;
+    this.#counters = options.counters ?? new Counters();
     this.#standings = new Standings(this.#clock);
     this.#held = new Budget(this.#limits.heldInMemory);
     this.#given = new LRUCache({ max: maxCut, ttl: rememberCutFor, perf: this.#clock });
@@ -100,13 +104,17 @@ export class Transfers {
       known,
       cache: this.#options.cache,
       standings: this.#standings,
+      counters: this.#counters,
       held: this.#held,
       given: offset > 0 ? this.#given.get(narHash) : undefined,
       limits: this.#limits,
       clock: this.#clock,
     });
     this.#running.set(narHash, transfer);
-    void transfer.ended.then((ending) => this.#remember(narHash, ending));
+    void transfer.ended.then((ending) => {
+      this.#counters.ended(known.narinfo.storePath.base, ending.kind);
+      this.#remember(narHash, ending);
+    });
     void transfer.over.then(() => {
       if (this.#running.get(narHash) === transfer) this.#running.delete(narHash);
     });

@@ -3,11 +3,19 @@ import type { Readable } from 'node:stream';
 /** So many bytes wait for the reader before the sender has to. */
 const enough = 256 * 1024;
 
+/** Who counts a body's bytes. */
+export interface Tally {
+  /** So many came over the wire. */
+  received(bytes: number): void;
+  /** So many of those came, and nobody read them. */
+  unread(bytes: number): void;
+}
+
 /**
  * A body's bytes as they come. What has arrived before a cut comes before the error, which a stream would let overtake it: those bytes
  * have crossed the link, and need not do so again. Leaving the loop closes the connection.
  */
-export async function* arrived(body: Readable): AsyncGenerator<Uint8Array> {
+export async function* arrived(body: Readable, tally?: Tally): AsyncGenerator<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let waiting = 0;
   let over = false;
@@ -16,6 +24,7 @@ export async function* arrived(body: Readable): AsyncGenerator<Uint8Array> {
   body.on('data', (chunk: Uint8Array) => {
     chunks.push(chunk);
     waiting += chunk.length;
+    tally?.received(chunk.length);
     if (waiting >= enough) body.pause();
     wake();
   });
@@ -44,6 +53,7 @@ export async function* arrived(body: Readable): AsyncGenerator<Uint8Array> {
       }
     }
   } finally {
+    if (waiting > 0) tally?.unread(waiting);
     body.destroy();
   }
 }

@@ -6,6 +6,7 @@ import { FormatError } from '../nix/error.ts';
 import { maxNarinfoBytes, type Narinfo, parseNarinfo } from '../nix/narinfo.ts';
 import type { HashPart } from '../nix/store-path.ts';
 import { type Clock, systemClock } from '../telemetry/clock.ts';
+import type { Counters } from '../telemetry/counters.ts';
 import { SourceError } from './error.ts';
 import { Silence } from './silence.ts';
 import type { Source, SourceBody } from './source.ts';
@@ -19,6 +20,7 @@ export interface DirectorySourceOptions {
   readonly lookupTimeout: number;
   /** Longest wait for the next bytes of a NAR, in ms. */
   readonly stalledTimeout: number;
+  readonly counters?: Counters | undefined;
   readonly clock?: Clock;
 }
 
@@ -63,7 +65,7 @@ export class DirectorySource implements Source {
   async openNar(url: string, offset: number, signal: AbortSignal): Promise<SourceBody> {
     const body = await this.#open(url, offset, signal);
     if (body === undefined) throw new SourceError('gone', `${this.id} no longer has ${url}`);
-    return body;
+    return { ...body, chunks: this.#counted(body.chunks) };
   }
 
   /** Nobody verifies these files: a link on somebody's disk must not lead to this machine's own. */
@@ -74,6 +76,14 @@ export class DirectorySource implements Source {
   async dropConnections(): Promise<void> {}
 
   async close(): Promise<void> {}
+
+  async *#counted(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    const giver = { id: this.id, origin: this.reach } as const;
+    for await (const chunk of chunks) {
+      this.#options.counters?.received(giver, 'nar', chunk.length);
+      yield chunk;
+    }
+  }
 
   async #small(file: string, maxBytes: number, signal: AbortSignal): Promise<string | undefined> {
     const body = await this.#open(file, 0, signal, { limit: this.#options.lookupTimeout });

@@ -8,9 +8,10 @@ import { FormatError } from '../nix/error.ts';
 import { maxNarinfoBytes, type Narinfo, parseNarinfo } from '../nix/narinfo.ts';
 import type { HashPart } from '../nix/store-path.ts';
 import { type Clock, systemClock } from '../telemetry/clock.ts';
+import type { Counters } from '../telemetry/counters.ts';
 import { safeUrl } from '../telemetry/log.ts';
 import { isLoopbackHost, isPublicAddress, unbracketed } from './address.ts';
-import { arrived } from './arrived.ts';
+import { arrived, type Tally } from './arrived.ts';
 import { Connections } from './connections.ts';
 import { SourceError } from './error.ts';
 import { counted, discard, encodingOf, extentOf, header } from './http-body.ts';
@@ -40,6 +41,7 @@ export interface HttpSourceOptions {
   readonly resolver?: Resolver;
   /** Called each time that something comes from the source. */
   readonly heard?: () => void;
+  readonly counters?: Counters | undefined;
   readonly clock?: Clock;
 }
 
@@ -47,6 +49,7 @@ const maxRedirects = 3;
 const maxCacheInfoBytes = 4_096;
 const redirectStatus: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
+type Kind = 'narinfo' | 'nar' | 'other';
 type Headers = Readonly<Record<string, string>>;
 
 /** A binary cache behind http or https: cache.nixos.org, a static directory behind nginx, harmonia, another agent. */
@@ -101,13 +104,13 @@ export class HttpSource implements Source {
   }
 
   async openNar(url: string, offset: number, signal: AbortSignal): Promise<SourceBody> {
-    const body = await this.#open(url, offset, signal);
+    const body = await this.#open(url, offset, signal, 'nar');
     if (body === undefined) throw new SourceError('gone', `${this.id} no longer has ${url}`);
     return body;
   }
 
   async openFile(path: string, signal: AbortSignal): Promise<SourceBody | undefined> {
-    return await this.#open(path, 0, signal);
+    return await this.#open(path, 0, signal, 'other');
   }
 
   async dropConnections(): Promise<void> {
@@ -144,7 +147,8 @@ export class HttpSource implements Source {
       }
       const chunks: Uint8Array[] = [];
       let size = 0;
-      for await (const chunk of decodeContent(encodingOf(response), this.#heard(response, silence))) {
+      const kind = path.endsWith('.narinfo') ? 'narinfo' : 'other';
+      for await (const chunk of decodeContent(encodingOf(response), this.#heard(response, silence, kind))) {
         size += chunk.length;
         if (size > maxBytes)
           throw new SourceError('wrong', `${this.id}/${path} is larger than ${maxBytes} bytes`);
@@ -159,7 +163,12 @@ export class HttpSource implements Source {
     }
   }
 
-  async #open(path: string, offset: number, signal: AbortSignal): Promise<SourceBody | undefined> {
+  async #open(
+    path: string,
+    offset: number,
+    signal: AbortSignal,
+    kind: Kind,
+  ): Promise<SourceBody | undefined> {
     const what = `${this.id}/${path}`;
     const silence = this.#silence(path, this.#options.stalledTimeout);
     const either = AbortSignal.any([signal, silence.signal]);
@@ -168,7 +177,7 @@ export class HttpSource implements Source {
       const response = await this.#get(this.#connections.transfers, path, headers, either);
       if (response.statusCode === 200 || response.statusCode === 206) {
         const extent = extentOf(response, offset, what);
-        const decoded = decodeContent(encodingOf(response), this.#heard(response, silence));
+        const decoded = decodeContent(encodingOf(response), this.#heard(response, silence, kind));
         const chunks = guarded(counted(decoded, extent, what), what, signal, silence);
         return { ...extent, type: header(response, 'content-type'), chunks };
       }
@@ -262,13 +271,24 @@ export class HttpSource implements Source {
     return new Silence(this.#clock, { limit, error, ...more });
   }
 
-  async *#heard(response: Dispatcher.ResponseData, silence: Silence): AsyncGenerator<Uint8Array> {
-    for await (const chunk of arrived(response.body)) {
+  async *#heard(response: Dispatcher.ResponseData, silence: Silence, kind: Kind): AsyncGenerator<Uint8Array> {
+    for await (const chunk of arrived(response.body, this.#tally(kind))) {
       this.#hears();
       silence.pause();
       yield chunk;
       silence.resume();
     }
+  }
+
+  #tally(kind: Kind): Tally | undefined {
+    const { counters } = this.#options;
+    const giver = { id: this.id, origin: this.reach };
+    return (
+      counters && {
+        received: (bytes) => counters.received(giver, kind, bytes),
+        unread: (bytes) => kind === 'nar' && counters.wasted(bytes),
+      }
+    );
   }
 
   #hears(): void {

@@ -34,6 +34,8 @@ export interface Rejected {
   readonly reason: string;
 }
 
+export type TransferResult = 'verified' | 'failed' | 'left';
+
 /** When something happened, in ms since the epoch. */
 export interface Dated {
   readonly at: number;
@@ -43,6 +45,7 @@ export interface Dated {
 export interface Listener {
   request(finished: Finished & Dated): void;
   rejection(rejected: Rejected & Dated): void;
+  ended(storePath: string, result: TransferResult): void;
 }
 
 const keptRequests = 500;
@@ -119,6 +122,21 @@ export class Counters {
     else if (kind === 'nar') bytes.fromDisk += size;
     if (kind === 'narinfo') this.narinfosOf({ id, origin }).bytes += size;
     else if (kind === 'nar') this.narsOf({ id, origin }).bytes += size;
+  }
+
+  /** So many bytes of NARs were received in vain. */
+  wasted(size: number): void {
+    this.counts.bytes.wasted += size;
+  }
+
+  /** So many bytes of a NAR file came from disk or LAN into a transfer. */
+  saved(size: number): void {
+    this.counts.bytes.savedUpstream += size;
+  }
+
+  /** A transfer is over. */
+  ended(storePath: string, result: TransferResult): void {
+    this.listener?.ended(storePath, result);
   }
 
   /** An answer failed verification. */

@@ -259,12 +259,12 @@ describe('sending', () => {
   test('takes no more from its source than the client takes', async () => {
     const block = Buffer.alloc(256 * 1024);
     let taken = 0;
-    const here = await scene((_, response) =>
-      send(
+    const here = await scene(async (_, response) => {
+      await send(
         response,
         endless(block, () => taken++),
-      ),
-    );
+      );
+    });
     const response = await ask(here.port);
     response.pause();
     // Until the kernel's and the streams' buffers are full.
