@@ -34,6 +34,8 @@ import { Totals } from './telemetry/totals.ts';
 export interface Agent {
   /** Begins to serve. Resolves to the local face's URLs. */
   start(): Promise<{ readonly urls: readonly string[] }>;
+  /** Asks every source anew, as on another network: somebody knows that this one works now. */
+  networkChanged(): void;
   /** Answers what is in flight (10 s at most), then stops everything. */
   stop(): Promise<void>;
 }
@@ -178,6 +180,7 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
       void pool.checkAll();
       return { urls: [`http://${host}:${chosen}`] };
     },
+    networkChanged: () => network.tell(),
     async stop() {
       network.stop();
       lookAhead.reset();

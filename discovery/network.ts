@@ -2,8 +2,11 @@ import { EventEmitter } from 'node:events';
 import { type Cancel, type Clock, systemClock } from './clock.ts';
 import { type InterfaceAddress, linkKey, type ReadInterfaces, systemInterfaces } from './interfaces.ts';
 
-/** Why a network counts as changed: other interfaces or addresses, or the machine slept and may be anywhere now. */
-export type NetworkChange = 'interfaces' | 'resumed';
+/**
+ * Why a network counts as changed: other interfaces or addresses, or the machine slept and may be anywhere now, or somebody
+ * has told who sees more than the interfaces, such as that a login page has been passed.
+ */
+export type NetworkChange = 'interfaces' | 'resumed' | 'told';
 
 /** Knows what networks this machine is on, and tells when they are others than before. */
 export interface NetworkWatch {
@@ -19,6 +22,8 @@ export interface NetworkWatch {
   stop(): void;
   /** Looks now, for callers that have cause to doubt what was last seen. */
   poke(): void;
+  /** Looks now, and tells of a change whatever there is to see. */
+  tell(): void;
 }
 
 /** What a network watch stands on; each has the machine's own as its default. */
@@ -77,6 +82,11 @@ class PollingWatch extends EventEmitter<{ changed: [NetworkChange] }> implements
 
   poke(): void {
     if (this.#look()) this.emit('changed', 'interfaces');
+  }
+
+  tell(): void {
+    this.#look();
+    this.emit('changed', 'told');
   }
 
   #tick(): void {

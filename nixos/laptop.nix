@@ -105,6 +105,14 @@ let
     settings.upload.tokens-file or ""
   ];
 
+  # NetworkManager sees what the agent, which looks at the interfaces, does not: that a login page has been passed.
+  poke = "${config.systemd.package}/bin/systemctl kill --kill-whom=main --signal=SIGUSR2 narrowcast.service || true";
+  onConnectivity = pkgs.writeShellScript "tell-narrowcast" ''
+    case "$2" in
+      connectivity-change | up | vpn-up) ${poke} ;;
+    esac
+  '';
+
   inherit (config.networking) proxy;
   throughProxy = proxy.httpProxy != null || proxy.allProxy or null != null;
   speaksMdns = settings.lan.discover || settings.lan.advertise;
@@ -196,6 +204,14 @@ in
       };
       groups.narrowcast = { };
     };
+
+    networking.networkmanager.dispatcherScripts = [
+      {
+        source = onConnectivity;
+        type = "basic";
+      }
+    ];
+    powerManagement.resumeCommands = poke;
 
     environment.systemPackages = [ cfg.package ];
     # For the other commands, such as `narrowcast fetch`.

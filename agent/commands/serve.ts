@@ -15,7 +15,8 @@ interface Started {
 
 /**
  * Runs the agent until SIGINT or SIGTERM, then stops it gracefully. Another signal while it stops ends the process at
- * once, with 130 for SIGINT and 143 for SIGTERM; so does an uncaught error at any time, with 1.
+ * once, with 130 for SIGINT and 143 for SIGTERM; so does an uncaught error at any time, with 1. SIGUSR2 says that the network
+ * changed.
  * @throws ConfigError before anything has started; NarrowcastError when the agent cannot start
  */
 export async function serve(sources: ConfigSources, create: AgentMaker = createAgent): Promise<void> {
@@ -24,8 +25,12 @@ export async function serve(sources: ConfigSources, create: AgentMaker = createA
   exitOnUncaughtError(log);
   const signalled = firstSignal();
   const manager = serviceManager(log);
-  const { agent, urls } = await start(config, log, create);
-  manager.ready(`Listening at ${urls.join(' and ')}`);
+  let agent: Agent | undefined;
+  // Caught from the beginning: the signal that nobody catches would end the process.
+  process.on('SIGUSR2', () => agent?.networkChanged());
+  const started = await start(config, log, create);
+  agent = started.agent;
+  manager.ready(`Listening at ${started.urls.join(' and ')}`);
   log.info({ signal: await signalled }, 'stopping');
   manager.stopping();
   await agent.stop();

@@ -30,6 +30,15 @@ describe('the agent', () => {
     },
   );
 
+  test('takes SIGUSR2 for word of another network, and serves on', async () => {
+    const child = node([main, 'serve', '--option', 'listen', 'localhost:0', ...settings]);
+    const log = logOf(child);
+    const { url } = await log.until('listening');
+    child.kill('SIGUSR2');
+    expect(await log.until('network changed')).toMatchObject({ change: 'told' });
+    expect((await fetch(`${url}/nix-cache-info`)).status).toBe(200);
+  });
+
   test.each([
     [{}, 16],
     [{ UV_THREADPOOL_SIZE: '5' }, 5],

@@ -22,6 +22,7 @@ await serve({ options: key === undefined ? [] : [[key, value]] }, async (_config
       });
       return { urls: ['http://127.0.0.1:1/', 'http://[::1]:1/'] };
     },
+    networkChanged() {},
     async stop() {
       if (behaviour === 'never-stops') await new Promise(() => {});
       if (behaviour === 'stops-after-sigterm') await terminated;

@@ -89,6 +89,19 @@ describe('the network watch', () => {
     expect([watch.online, changes]).toEqual([false, ['interfaces']]);
   });
 
+  it('tells of a change when told of one, and that the machine slept all the same', async () => {
+    const { clock, state, watch, changes } = watched([wifi]);
+    watch.start();
+    watch.tell();
+    expect(changes).toEqual(['told']);
+    state.addresses = [];
+    clock.sleep(10_000);
+    watch.tell();
+    expect([watch.online, changes]).toEqual([false, ['told', 'told']]);
+    await clock.pass(1_000);
+    expect(changes).toEqual(['told', 'told', 'resumed']);
+  });
+
   it('tells that the machine slept, even where it wakes with the same address', async () => {
     const { clock, watch, changes } = watched([wifi]);
     watch.start();

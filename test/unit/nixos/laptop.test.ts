@@ -124,6 +124,15 @@ skippable(describe, withoutLibrary)('services.narrowcast', () => {
     });
   });
 
+  test('tells the agent of a passed login page, and that the machine woke up', async () => {
+    const { networkmanager, powerManagement } = await evaluated(on);
+    const poke = '/systemd/bin/systemctl kill --kill-whom=main --signal=SIGUSR2 narrowcast.service || true';
+    expect(powerManagement).toEqual({ resumeCommands: poke });
+    const [{ source, type }] = networkmanager.dispatcherScripts;
+    expect([source, type]).toEqual([expect.stringContaining('connectivity-change | up | vpn-up'), 'basic']);
+    expect(source).toContain(poke);
+  });
+
   test.each(['log-level = "loud"', 'cache.max-size = 5', 'lan.discover = "yes"', 'new = 1.5'])(
     'refuses the value in %s',
     async (wrong) => {

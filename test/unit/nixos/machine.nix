@@ -45,7 +45,8 @@ in
   nix = config.nix.settings;
   settings = config.services.narrowcast.settings or null;
   inherit (config) users warnings;
-  inherit (config.networking) firewall proxy;
+  inherit (config.networking) firewall networkmanager proxy;
+  inherit (config) powerManagement;
   inherit (config.services) nginx avahi;
   inherit (config.systemd) services timers tmpfiles;
   refusals = map (it: it.message) (builtins.filter (it: !it.assertion) config.assertions);

@@ -16,6 +16,8 @@ in
     fileSystems = anything;
     networking.enableIPv6 = optional types.bool true;
     networking.firewall = anything;
+    networking.networkmanager = anything;
+    powerManagement = anything;
     networking.proxy.httpProxy = optional (types.nullOr types.str) null;
     networking.proxy.noProxy = optional (types.nullOr types.str) null;
     nix.package = optional types.str "/nix";
