@@ -132,26 +132,14 @@ export class Lab {
     services: readonly StaticService[],
     serverOptions: readonly string[] = [],
   ): Promise<{ daemon: ChildProcess; env: NodeJS.ProcessEnv }> {
-    const directory = mkdtempSync(join(this.#directory, `${host}-`));
-    const bus = `unix:path=${join(directory, 'bus')}`;
-    const env = { DBUS_SYSTEM_BUS_ADDRESS: bus };
+    const { directory, env } = await this.bus(host);
     mkdirSync(join(directory, 'services'));
     mkdirSync(join(directory, 'run'));
     for (const [i, service] of services.entries()) {
       writeFileSync(join(directory, 'services', `${i}.service`), serviceFile(service));
     }
-    writeFileSync(join(directory, 'bus.conf'), busConfiguration(bus));
     const server = [`host-name=avahi-${host}`, 'use-ipv6=no', ...serverOptions].join('\n');
     writeFileSync(join(directory, 'avahi.conf'), `[server]\n${server}\n`);
-    await ready(
-      this.spawn(host, 'dbus-daemon', [
-        `--config-file=${join(directory, 'bus.conf')}`,
-        '--nofork',
-        '--print-address',
-      ]),
-      'stdout',
-      /unix:/,
-    );
     // The daemon's directories are built into it, so each gets its own by a mount that only it sees.
     const mounted = [
       'mkdir -p /run/avahi-daemon',
@@ -166,6 +154,17 @@ export class Lab {
       services.length > 0 ? /Service .* successfully established/ : /Server startup complete/,
     );
     return { daemon, env };
+  }
+
+  /** Starts a D-Bus of the host's own. Returns the environment that leads to it, and the directory that it is in. */
+  async bus(host: string): Promise<{ directory: string; env: NodeJS.ProcessEnv }> {
+    const directory = mkdtempSync(join(this.#directory, `${host}-`));
+    const address = `unix:path=${join(directory, 'bus')}`;
+    const configuration = join(directory, 'bus.conf');
+    writeFileSync(configuration, busConfiguration(address));
+    const options = [`--config-file=${configuration}`, '--nofork', '--print-address'];
+    await ready(this.spawn(host, 'dbus-daemon', options), 'stdout', /unix:/);
+    return { directory, env: { DBUS_SYSTEM_BUS_ADDRESS: address } };
   }
 
   /** Ends every process and removes every namespace. */
@@ -202,7 +201,8 @@ function portOf(host: string, device: string): string {
   return `${host}-${device}`;
 }
 
-function ready(child: ChildProcess, stream: 'stdout' | 'stderr', sign: RegExp): Promise<void> {
+/** Waits until a process prints what says that it is ready. Rejects with what it printed when it ends before that. */
+export function ready(child: ChildProcess, stream: 'stdout' | 'stderr', sign: RegExp): Promise<void> {
   return new Promise((resolve, reject) => {
     let text = '';
     child[stream]?.on('data', (chunk) => {
@@ -224,7 +224,7 @@ function busConfiguration(address: string): string {
   return `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig><type>system</type><listen>${address}</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
+<policy context="default"><allow user="*"/><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
 </busconfig>
 `;
 }

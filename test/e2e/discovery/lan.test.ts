@@ -93,7 +93,10 @@ describe.skipIf(forbidden)('discovery on a real LAN', () => {
     return { pi, laptop };
   }
 
-  it('two agents find each other, from cold start to verified', async () => {
+  it('two agents find each other without a default route, from cold start to verified', async () => {
+    for (const host of ['pi', 'laptop']) {
+      expect(lab.exec(host, 'ip', ['route', 'show', 'default'])).toBe('');
+    }
     const pi = await start('pi');
     const laptop = await start('laptop');
     const [started] = laptop.events;
