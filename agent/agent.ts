@@ -4,6 +4,7 @@ import { createDiscovery, type Discovery } from '../discovery/discovery.ts';
 import { watchNetwork } from '../discovery/network.ts';
 import { DiskCache } from './cache/disk-cache.ts';
 import type { Config } from './config/schema.ts';
+import { Changes } from './http/changes.ts';
 import { Dashboard } from './http/dashboard.ts';
 import { Events } from './http/events.ts';
 import { LanFace } from './http/lan.ts';
@@ -93,7 +94,7 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
     transfers,
     discovery: () => discovery,
   });
-  const events = new Events(report);
+  const events = new Events(report, new Changes(report, counters));
   const stats = new StatsPages(report, events);
   const dashboard = new Dashboard();
   const localServer = new FaceServer(async (request, response) => {

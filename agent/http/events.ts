@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Clock, systemClock } from '../telemetry/clock.ts';
+import type { Changes } from './changes.ts';
 import type { StatsEvent } from './event-schema.ts';
 import { say } from './reply.ts';
 import type { Report } from './report.ts';
@@ -7,18 +8,25 @@ import type { Report } from './report.ts';
 const maxClients = 16;
 /** A client that leaves so many bytes lying is too slow. */
 const maxUnread = 1024 * 1024;
-/** So that both sides notice when the other is gone, in ms. */
-const pingEvery = 15_000;
+const tick = 250;
+/** Both sides are to notice when the other is gone: after so many quiet ticks there is a comment. */
+const quietTicks = 60;
 
-/** `GET /events`: a first snapshot, then what changes; event-schema.ts says what it means. */
+/**
+ * `GET /events`: a first snapshot, then what changes, four times a second; event-schema.ts says what it means. Without a client
+ * nothing runs.
+ */
 export class Events {
   readonly #report: Report;
+  readonly #changes: Changes;
   readonly #clock: Clock;
   readonly #clients = new Set<ServerResponse>();
+  #quiet = 0;
   #cancel = () => {};
 
-  constructor(report: Report, clock: Clock = systemClock) {
+  constructor(report: Report, changes: Changes, clock: Clock = systemClock) {
     this.#report = report;
+    this.#changes = changes;
     this.#clock = clock;
   }
 
@@ -33,9 +41,13 @@ export class Events {
       return;
     }
     response.once('close', () => this.#left(response));
+    // Whoever listens already is told first what this snapshot has.
+    this.#flush();
     response.write(asText({ type: 'snapshot', stats: this.#report.stats, recent: this.#report.recent() }));
     this.#clients.add(response);
-    if (this.#clients.size === 1) this.#ping();
+    if (this.#clients.size > 1) return;
+    this.#changes.begin();
+    this.#schedule();
   }
 
   /** Ends all streams. */
@@ -44,15 +56,24 @@ export class Events {
   }
 
   #left(response: ServerResponse): void {
-    this.#clients.delete(response);
-    if (this.#clients.size === 0) this.#cancel();
+    if (!this.#clients.delete(response) || this.#clients.size > 0) return;
+    this.#cancel();
+    this.#changes.end();
   }
 
-  #ping(): void {
-    this.#cancel = this.#clock.after(pingEvery, () => {
-      this.#send(': still here\n\n');
-      this.#ping();
+  #schedule(): void {
+    this.#cancel = this.#clock.after(tick, () => {
+      this.#schedule();
+      this.#flush();
     });
+  }
+
+  #flush(): void {
+    if (this.#clients.size === 0) return;
+    const news = this.#changes.take();
+    this.#quiet = news.length > 0 ? 0 : this.#quiet + 1;
+    if (news.length > 0) this.#send(news.map(asText).join(''));
+    else if (this.#quiet % quietTicks === 0) this.#send(': still here\n\n');
   }
 
   #send(text: string): void {

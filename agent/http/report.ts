@@ -50,7 +50,7 @@ export class Report {
   }
 
   get stats(): Stats {
-    const { counters, totals } = this.#parts;
+    const { totals } = this.#parts;
     return {
       schema: 2,
       version,
@@ -60,13 +60,16 @@ export class Report {
       sources: this.sources,
       peers: this.peers,
       cache: this.cache,
-      sinceStart: counters.counts,
-      totals: totals.totals,
+      ...this.counters,
       totalsSince: new Date(totals.since).toISOString(),
-      latency: this.latency,
       transfers: this.transfers,
       history: totals.days,
     };
+  }
+
+  get counters(): Pick<Stats, 'sinceStart' | 'totals' | 'latency'> {
+    const { counters, totals } = this.#parts;
+    return { sinceStart: counters.counts, totals: totals.totals, latency: this.latency };
   }
 
   get network(): NetworkStats {
