@@ -42,23 +42,40 @@
       checks = forEachSystem (
         pkgs:
         let
-          laptop = lib.nixosSystem {
-            modules = [
-              self.nixosModules.laptop
-              {
-                nixpkgs.hostPlatform = pkgs.stdenv.hostPlatform.system;
-                system.stateVersion = lib.trivial.release;
-                boot.isContainer = true;
-                services.narrowcast.enable = true;
-              }
-            ];
+          # NixOS validates nix.conf as it is built, and the package the configuration file.
+          machine =
+            name: configuration:
+            (lib.nixosSystem {
+              modules = [
+                self.nixosModules.${name}
+                {
+                  nixpkgs.hostPlatform = pkgs.stdenv.hostPlatform.system;
+                  system.stateVersion = lib.trivial.release;
+                  boot.isContainer = true;
+                  services.narrowcast = configuration;
+                }
+              ];
+            }).config.system.build.etc;
+          machines = lib.mapAttrs machine {
+            laptop.enable = true;
+            cache.cache.enable = true;
+            static-cache.staticCache.enable = true;
+            builder.builder = {
+              enable = true;
+              to = "http://pi:6271";
+              flakes.systems = {
+                url = "https://example.org/systems.git";
+                hosts = [ "laptop" ];
+                update = true;
+              };
+            };
+          };
+          tests = import ./nixos/tests.nix {
+            inherit pkgs;
+            modules = self.nixosModules;
           };
         in
-        {
-          package = narrowcastOf pkgs;
-          # NixOS validates nix.conf as it is built, and the package the configuration file.
-          laptop = laptop.config.system.build.etc;
-        }
+        machines // tests // { package = narrowcastOf pkgs; }
       );
 
       devShells = forEachSystem (pkgs: {
