@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
+import type { PushCommandWishes } from './commands/push.ts';
 import type { Option } from './config/options.ts';
 import { NarrowcastError } from './nix/error.ts';
 import { hideSecrets } from './telemetry/secrets.ts';
@@ -94,6 +95,17 @@ function commandLine(options: readonly Option[]): Command {
       const { peers } = await import('./commands/peers.ts');
       await peers(wishes, sources());
     });
+  withPushOptions(program.command('push'))
+    .description('send store paths, and all that they refer to, to a cache that takes uploads')
+    .argument('<STORE-PATH...>')
+    .requiredOption('--to <URL>', 'where to, such as http://pi:6271')
+    .option('--root <NAME>', 'have the cache keep the path under this name')
+    .option('--dry-run', 'only say what would be sent')
+    .option('--json', 'as JSON')
+    .action(async (paths: string[], wishes: PushCommandWishes) => {
+      const { push } = await import('./commands/push.ts');
+      await push(paths, wishes, sources());
+    });
   program
     .command('doctor')
     .description('check everything between Nix and its caches, and tell what mends it')
@@ -113,6 +125,18 @@ function commandLine(options: readonly Option[]): Command {
       await keygen(name, files);
     });
   return program;
+}
+
+/** The options that all ways to push have. */
+function withPushOptions(command: Command): Command {
+  return command
+    .option('--compression <NAME>', 'zstd, xz or none (zstd)')
+    .option('--level <N>', 'how hard to compress: zstd 1 to 19 (3), xz 0 to 9 (6)')
+    .option('--jobs <N>', 'paths to send at once (4)')
+    .option('--max-rate <BYTES>', 'bytes a second to send at most, such as 500KiB')
+    .option('--key-file <FILE>', 'secret key to sign what no trusted key has signed')
+    .option('--netrc-file <FILE>', 'login and password (netrc-file, else ~/.netrc, /etc/nix/netrc)')
+    .option('--spool-dir <DIR>', 'where packed paths wait ($XDG_CACHE_HOME/narrowcast-push)');
 }
 
 /** Takes every `--option KEY VALUE` out of the arguments: commander knows no option with two values. */

@@ -2,8 +2,8 @@
 declare module 'lzma-native' {
   import type { Transform } from 'node:stream';
 
-  export interface DecoderStream extends Transform {
-    /** Frees the native decoder; needed when the stream is left before its end. */
+  export interface LzmaStream extends Transform {
+    /** Frees the native coder; needed when the stream is left before its end. */
     cleanup(): void;
   }
 
@@ -14,8 +14,16 @@ declare module 'lzma-native' {
     bufsize?: number;
   }
 
+  export interface EncoderOptions {
+    /** 0 to 9. */
+    preset: number;
+    /** Size of each output buffer in bytes. */
+    bufsize?: number;
+  }
+
   const lzma: {
-    createStream(coder: 'streamDecoder' | 'aloneDecoder', options: DecoderOptions): DecoderStream;
+    createStream(coder: 'streamDecoder' | 'aloneDecoder', options: DecoderOptions): LzmaStream;
+    createStream(coder: 'easyEncoder', options: EncoderOptions): LzmaStream;
   };
   export default lzma;
 }

@@ -1,0 +1,52 @@
+import { withTrueContentAddress } from '../nix/content-address.ts';
+import type { Narinfo } from '../nix/narinfo.ts';
+import { type SecretKey, sign } from '../nix/secret-key.ts';
+import {
+  fingerprint,
+  maxSignatures,
+  type PublicKey,
+  type Signature,
+  trustedSigner,
+} from '../nix/signature.ts';
+import type { Packing } from './packing.ts';
+import type { PathInfo } from './path-info.ts';
+import type { SpoolFile } from './spool.ts';
+
+/** Who vouches for what is pushed. */
+export interface Signing {
+  readonly storeDir: string;
+  /** A signature by one of these is enough. */
+  readonly trusted: ReadonlyMap<string, PublicKey>;
+  /** Signs what none of them has signed. */
+  readonly key: SecretKey | undefined;
+}
+
+/** The narinfo of a path whose packed NAR is that file: with the signatures that it has, and ours where it needs one. */
+export function describe(
+  info: PathInfo,
+  { url, fileHash, size }: Pick<SpoolFile, 'url' | 'fileHash' | 'size'>,
+  { compression }: Packing,
+  signing: Signing,
+): Narinfo {
+  const { signatures, ...rest } = info;
+  const narinfo: Narinfo = {
+    ...rest,
+    url,
+    compression,
+    fileHash,
+    fileSize: size,
+    signatures: [...signature(info, signing), ...signatures].slice(0, maxSignatures),
+    extra: [],
+  };
+  return withTrueContentAddress(narinfo, signing.storeDir);
+}
+
+/** Whether nothing vouches for the path: nobody has signed it, we cannot, and it has no content address. */
+export function isUnsigned({ signatures, ca }: PathInfo, { key }: Signing): boolean {
+  return signatures.length === 0 && ca === undefined && key === undefined;
+}
+
+function signature(info: PathInfo, { storeDir, trusted, key }: Signing): Signature[] {
+  if (key === undefined || trustedSigner(info, storeDir, trusted) !== undefined) return [];
+  return [sign(key, fingerprint(info, storeDir))];
+}
