@@ -15,6 +15,7 @@ import { FaceServer } from './http/server.ts';
 import { activatedSockets } from './http/socket-activation.ts';
 import { StatsPages } from './http/stats.ts';
 import { Throttle } from './http/throttle.ts';
+import { WhyPage } from './http/why.ts';
 import { followNetwork } from './parts/follow-network.ts';
 import { inStore } from './parts/in-store.ts';
 import { listenOnLan } from './parts/listen-on-lan.ts';
@@ -97,9 +98,12 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   const events = new Events(report, new Changes(report, counters));
   const stats = new StatsPages(report, events);
   const dashboard = new Dashboard();
+  const why = new WhyPage({ storeDir, pool, trust, lookup, cache, standings: transfers.standings });
   const localServer = new FaceServer(async (request, response) => {
     if (stats.handle(request, response)) return;
-    await (dashboard.handle(request, response) ?? local.handle(request, response));
+    await (dashboard.handle(request, response) ??
+      why.handle(request, response) ??
+      local.handle(request, response));
   }, log);
 
   const throttle = new Throttle(lan.maxUploadRate);

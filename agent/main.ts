@@ -107,6 +107,15 @@ function commandLine(options: readonly Option[]): Command {
       await push(paths, wishes, sources());
     });
   program
+    .command('why')
+    .description('tell which caches have a store path, from where it would come, and why not from the others')
+    .argument('<STORE-PATH>', 'or its hash part')
+    .option('--json', 'as JSON')
+    .action(async (path: string, wishes: { json?: true }) => {
+      const { why } = await import('./commands/why.ts');
+      await why(path, wishes, sources());
+    });
+  program
     .command('doctor')
     .description('check everything between Nix and its caches, and tell what mends it')
     .option('--json', 'as JSON')

@@ -11,7 +11,7 @@ import type { KnownPath } from './known-path.ts';
 import type { TransferLimits } from './limits.ts';
 import type { Sample } from './pace.ts';
 import type { Standings } from './standings.ts';
-import { type Begun, canContinue, isMost, type Supply, suppliesOf } from './supply.ts';
+import { type Begun, canContinue, isMost, rankOf, type Supply, suppliesOf } from './supply.ts';
 
 export interface ChoiceOptions {
   readonly known: KnownPath;
@@ -60,8 +60,6 @@ const worthComingHome = 2_000;
 const leastUnproven = 1024 * 1024;
 /** While clients wait, sources that are away are asked this often, in ms, whether they are back. */
 const probeEvery = 2_000;
-/** Rank of what is tried only when nothing else is left. */
-const lastResort = 10;
 
 /** Decides from which supply a transfer reads next, and when it has had enough of one. */
 export class Choice {
@@ -207,13 +205,12 @@ export class Choice {
   }
 
   #rank(supply: Supply, begun: Begun | undefined): number {
-    const late = !supply.trusted && (supply.shunned || this.#unproven?.late === true);
-    const base = late || this.#lastResorts.has(supply.id) ? lastResort : 0;
-    if (supply.near && supply.trusted) return base;
+    const late = !supply.trusted && this.#unproven?.late === true;
+    const rank = rankOf(supply, late || this.#lastResorts.has(supply.id));
     const most =
       begun?.trusted && isMost(begun.bytes, supply.file) && supply.trusted && this.continues(supply, begun);
-    if (most) return base + 1;
-    return base + (supply.near ? 2 : 3);
+    // Before an unproven one nearby, behind a trusted one.
+    return most && !supply.near ? rank - 2 : rank;
   }
 
   /** Asks further sources, once until the pool changes; false when that was done already. */

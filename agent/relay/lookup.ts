@@ -66,6 +66,11 @@ export class Lookup {
     return known?.obtainable(this.#clock.now()) ? known : undefined;
   }
 
+  /** What memory has, obtainable or not. */
+  peek(hashPart: HashPart): KnownPath | undefined {
+    return this.#known.peek(hashPart);
+  }
+
   /**
    * Finds a path; undefined when nobody reachable has it. Never rejects: whatever fails is 'not here' (I1). One flight per path. A question
    * of another agent comes with its `Via` header and has a flight of its own, which sources are told of: two agents that ask each

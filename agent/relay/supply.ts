@@ -63,6 +63,10 @@ export interface SupplyContext {
 
 /** The cache directory's, as a supply and as the source of a file. */
 export const diskId = 'disk';
+/** Rank of what is tried only when nothing else is left. */
+const lastResort = 10;
+
+type Ranked = Pick<Supply, 'near' | 'trusted' | 'shunned'>;
 
 /** Where the NAR of a path can be had, best first: the cache directory, then the sources in their order. */
 export async function suppliesOf(known: KnownPath, context: SupplyContext): Promise<Supply[]> {
@@ -72,6 +76,13 @@ export async function suppliesOf(known: KnownPath, context: SupplyContext): Prom
   const { cache } = context;
   const stored = known.stored && cache ? await cache.narinfo(known.hashPart) : undefined;
   return stored && cache ? [fromDisk(known, cache, stored), ...offers] : offers;
+}
+
+/** In which order supplies are read, lowest first: a `last` one, and who has wasted time enough, behind all others. */
+export function rankOf({ near, trusted, shunned }: Ranked, last = false): number {
+  const base = last || shunned ? lastResort : 0;
+  if (near) return base + (trusted ? 0 : 2);
+  return base + 3;
 }
 
 /** Whether two narinfos name the same bytes. The file of an uncompressed NAR is the NAR. */

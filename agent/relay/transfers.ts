@@ -72,6 +72,11 @@ export class Transfers {
     }
   }
 
+  /** The conduct of sources, as transfers have seen it. */
+  get standings(): Standings {
+    return this.#standings;
+  }
+
   /** Those to which more bytes will come, oldest first. */
   get running(): Transfer[] {
     return [...this.#running.values()].filter(({ ending }) => ending === undefined);

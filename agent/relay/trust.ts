@@ -8,6 +8,12 @@ export interface Trusted {
   readonly by: string;
 }
 
+/** A signature by the name of its key. */
+export interface JudgedSignature {
+  readonly key: string;
+  readonly worth: 'trusted' | 'unknown' | 'wrong';
+}
+
 /** Decides which narinfos count: signed by a trusted key, or a content-addressed path whose address was recomputed. */
 export class Trust {
   readonly #storeDir: string;
@@ -28,6 +34,17 @@ export class Trust {
     if (!contentAddressHolds(narinfo, this.#storeDir) || !(configured || bindsNarHash(narinfo)))
       return undefined;
     return { narinfo, by: 'content address' };
+  }
+
+  /** What each signature of a narinfo is worth: `unknown` is by a key that is not trusted, `wrong` does not verify. */
+  signatures(narinfo: Narinfo): JudgedSignature[] {
+    return narinfo.signatures.map((signature) => {
+      const key = signature.keyName;
+      if (!this.#keys.has(key)) return { key, worth: 'unknown' };
+      const holds =
+        trustedSigner({ ...narinfo, signatures: [signature] }, this.#storeDir, this.#keys) === key;
+      return { key, worth: holds ? 'trusted' : 'wrong' };
+    });
   }
 }
 

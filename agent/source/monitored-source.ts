@@ -52,6 +52,7 @@ export class MonitoredSource {
   readonly #absent: LRUCache<HashPart, true>;
   #health: Health = 'unknown';
   #reason: string | undefined;
+  #healthSince: number;
   #ownPriority: number | undefined;
   /** Paths that failed since the last answer. */
   readonly #failing = new Set<HashPart>();
@@ -67,6 +68,7 @@ export class MonitoredSource {
     this.source = source;
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
+    this.#healthSince = this.#clock.now();
     this.#absent = new LRUCache({ max: maxAbsent, ttl: absentFor, ttlResolution: 0, perf: this.#clock });
   }
 
@@ -81,6 +83,11 @@ export class MonitoredSource {
   /** Why the source is down or captive, in a sentence. */
   get reason(): string | undefined {
     return this.#reason;
+  }
+
+  /** For how long its health has been what it is, in ms. */
+  get healthFor(): number {
+    return this.#clock.now() - this.#healthSince;
   }
 
   /** The operator's word, else the cache's own, else 50; lower is asked first. */
@@ -255,6 +262,7 @@ export class MonitoredSource {
     if (this.#health === 'up' || this.#closed) return;
     const before = this.#health;
     this.#health = 'up';
+    this.#healthSince = this.#clock.now();
     this.#reason = undefined;
     this.#owed = undefined;
     this.#failing.clear();
@@ -269,6 +277,7 @@ export class MonitoredSource {
     this.#reason = error.message;
     this.#scheduleProbe(error.retryAfter ?? 0);
     if (before === health) return;
+    this.#healthSince = this.#clock.now();
     this.#options.log.info(
       { source: this.id, was: before, now: health, why: error.message },
       'source is down',
