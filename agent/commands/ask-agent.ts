@@ -1,9 +1,7 @@
-import { request } from 'undici';
 import * as v from 'valibot';
 import type { Config } from '../config/schema.ts';
 import { NarrowcastError } from '../nix/error.ts';
-
-const maxBytes = 16 * 1024 * 1024;
+import { getText } from './get-text.ts';
 
 /**
  * A page of the agent that runs on this machine, of the form that is expected; waits for at most so many ms.
@@ -16,7 +14,7 @@ export async function askAgent<T>(
   patience = 5_000,
 ): Promise<T> {
   const url = `http://${host}:${port}`;
-  const answer = await ask(`${url}${path}`, patience).catch((cause: unknown) => {
+  const answer = await getText(`${url}${path}`, patience).catch((cause: unknown) => {
     throw new NarrowcastError(
       'not-running',
       `No narrowcast answers at ${url}: start it with 'narrowcast serve', or name its address with --option listen HOST:PORT.`,
@@ -32,16 +30,4 @@ export async function askAgent<T>(
       { cause },
     );
   }
-}
-
-async function ask(url: string, patience: number): Promise<string> {
-  const { body } = await request(url, { signal: AbortSignal.timeout(patience) });
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of body) {
-    bytes += chunk.length;
-    if (bytes > maxBytes) throw new RangeError(`more than ${maxBytes} bytes`);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
 }

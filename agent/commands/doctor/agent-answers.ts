@@ -1,7 +1,7 @@
 import { isIPv6 } from 'node:net';
-import { request } from 'undici';
 import * as v from 'valibot';
 import { type Stats, statsSchema } from '../../http/stats-schema.ts';
+import { getText } from '../get-text.ts';
 
 /** What answers at one address where the agent should. */
 export interface AgentAnswer {
@@ -17,23 +17,13 @@ export interface AgentAnswer {
 }
 
 const patience = 5_000;
-const maxBytes = 16 * 1024 * 1024;
 const anyVersion = v.looseObject({ schema: v.number(), version: v.string(), uptimeMs: v.number() });
 
 /** Asks the agent at one of its addresses for its statistics, for at most five seconds. */
 export async function askAgentAt(address: string, port: number): Promise<AgentAnswer> {
   const host = isIPv6(address) ? `[${address}]` : address;
   try {
-    const signal = AbortSignal.timeout(patience);
-    const { body } = await request(`http://${host}:${port}/stats`, { signal });
-    const chunks: Buffer[] = [];
-    let bytes = 0;
-    for await (const chunk of body) {
-      bytes += chunk.length;
-      if (bytes > maxBytes) return { address, from: 'stranger' };
-      chunks.push(chunk);
-    }
-    return read(address, Buffer.concat(chunks).toString());
+    return read(address, await getText(`http://${host}:${port}/stats`, patience));
   } catch (error) {
     return { address, from: 'nobody', code: codeOf(error) };
   }
