@@ -16,18 +16,6 @@ test.each(files)('%s parses', async (file) => {
   expect(code, stderr).toBe(0);
 });
 
-test('what people copy from nixos/README.md parses', async () => {
-  const text = readFileSync(join(repository, 'nixos/README.md'), 'utf8');
-  const examples = [...text.matchAll(/^```nix\n(.*?)^```$/gms)].map(([, example = '']) => example);
-  expect(examples.length).toBeGreaterThan(3);
-  for (const example of examples) {
-    // Some are lines for a configuration, not a whole one.
-    const whole = example.startsWith('{') ? example : `{ ${example} }`;
-    const { code, stderr } = await runCommand(['nix-instantiate', '--parse', '-E', whole]);
-    expect(code, stderr).toBe(0);
-  }
-});
-
 // The formatter of the flake is not in Debian: this much of it is checked without.
 test.each(files)('%s has no tabs, trailing blanks or odd indents, and ends with one newline', (file) => {
   const text = readFileSync(join(repository, file), 'utf8');
