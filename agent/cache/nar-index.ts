@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { NarHash } from '../nix/hash.ts';
 import type { HashPart } from '../nix/store-path.ts';
 import type { NarFile } from './layout.ts';
+import { References } from './references.ts';
 
 /** One file in `nar/` and the paths whose narinfos name it. Never changed: a changed one is another object. */
 export interface StoredNar {
@@ -16,7 +17,7 @@ export interface StoredNar {
 }
 
 /**
- * What is in the cache directory, in the order of last use: about 500 bytes of memory for each NAR. The unit is the NAR with all
+ * What is in the cache directory, in the order of last use: about 700 bytes of memory for each NAR. The unit is the NAR with all
  * narinfos that name it, for it can go only with the last of them. Nothing here does I/O or drops anything by itself.
  */
 export class NarIndex {
@@ -26,6 +27,7 @@ export class NarIndex {
   });
   readonly #fileOf = new Map<HashPart, NarFile>();
   readonly #byHash = new Map<NarHash, NarFile>();
+  readonly #references = new References();
   #touched: Set<NarFile> | undefined;
 
   /** How many narinfos there are. */
@@ -51,15 +53,32 @@ export class NarIndex {
     return this.#fileOf.get(path);
   }
 
+  /** What a path refers to, apart from itself; undefined when it is not here. */
+  referencesOf(path: HashPart): readonly HashPart[] | undefined {
+    return this.#references.of(path);
+  }
+
+  /** How many paths refer to one of the NAR's, apart from those themselves. */
+  referrersOf({ paths }: StoredNar): number {
+    const among = (path: HashPart) =>
+      paths.filter((other) => this.#references.of(other)?.includes(path)).length;
+    const inner = (path: HashPart) => (paths.length > 1 ? among(path) : 0);
+    return paths.reduce((sum, path) => sum + this.#references.referrers(path) - inner(path), 0);
+  }
+
   /** A file with that NAR in it; of several, the one that came last. */
   byNarHash(narHash: NarHash): StoredNar | undefined {
     const file = this.#byHash.get(narHash);
     return file === undefined ? undefined : this.nar(file);
   }
 
-  /** Notes a NAR, and the path whose narinfo names it now, as used at `lastUse`. A path has one NAR: it leaves its former one. */
-  put(nar: Omit<StoredNar, 'paths'>, path?: HashPart): void {
+  /**
+   * Notes a NAR, and the path whose narinfo names it now with what that refers to, as used at `lastUse`. A path has one NAR: it leaves
+   * its former one.
+   */
+  put(nar: Omit<StoredNar, 'paths'>, path?: HashPart, references: readonly HashPart[] = []): void {
     if (path !== undefined && this.#fileOf.get(path) !== nar.file) this.dropPath(path);
+    if (path !== undefined) this.#references.set(path, references);
     const known = this.nar(nar.file);
     const paths = known?.paths ?? [];
     if (nar.narHash !== undefined && known?.narHash !== nar.narHash) this.#forgetHash(known);
@@ -87,6 +106,7 @@ export class NarIndex {
     const file = this.#fileOf.get(path);
     const nar = file === undefined ? undefined : this.nar(file);
     this.#fileOf.delete(path);
+    this.#references.delete(path);
     if (nar === undefined) return;
     this.#set({ ...nar, paths: nar.paths.filter((other) => other !== path) });
   }
@@ -95,7 +115,10 @@ export class NarIndex {
   drop(file: NarFile): void {
     const nar = this.nar(file);
     if (nar === undefined) return;
-    for (const path of nar.paths) this.#fileOf.delete(path);
+    for (const path of nar.paths) {
+      this.#fileOf.delete(path);
+      this.#references.delete(path);
+    }
     this.#forgetHash(nar);
     this.#nars.delete(file);
   }

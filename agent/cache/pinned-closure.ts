@@ -1,5 +1,5 @@
 import { FormatError } from '../nix/error.ts';
-import type { Narinfo } from '../nix/narinfo.ts';
+import { type Narinfo, referencesOf } from '../nix/narinfo.ts';
 import { type HashPart, parseStorePath } from '../nix/store-path.ts';
 import type { NarinfoFiles } from './narinfo-files.ts';
 import type { Pins } from './pins.ts';
@@ -62,8 +62,4 @@ export class PinnedClosure {
       throw error;
     }
   }
-}
-
-function referencesOf(narinfo: Narinfo): HashPart[] {
-  return narinfo.references.map(({ hashPart }) => hashPart);
 }

@@ -1,6 +1,6 @@
 import { FormatError } from '../nix/error.ts';
 import { narHashOf } from '../nix/hash.ts';
-import type { Narinfo } from '../nix/narinfo.ts';
+import { type Narinfo, referencesOf } from '../nix/narinfo.ts';
 import type { HashPart } from '../nix/store-path.ts';
 import { isAbsent } from './error.ts';
 import type { FileFacts, Files, OpenFile } from './files.ts';
@@ -109,7 +109,8 @@ export class Reading {
     const { index, pinned } = this.#parts;
     const path = narinfo.storePath.hashPart;
     if (index.fileOf(path) === file) return;
-    index.put({ file, size: facts.size, narHash: narHashOf(narinfo.narHash), lastUse: facts.lastUse }, path);
+    const nar = { file, size: facts.size, narHash: narHashOf(narinfo.narHash), lastUse: facts.lastUse };
+    index.put(nar, path, referencesOf(narinfo));
     await pinned.grow(narinfo);
   }
 

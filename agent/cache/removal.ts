@@ -76,7 +76,7 @@ export class Removal {
       await this.#sync.directory(this.#layout.dir);
       await all(nars.map((nar) => away(this.#layout.nar(nar.file), nar.file)));
     };
-    for (const nar of nars) this.#index.drop(nar.file);
+    const putBack = nars.map((nar) => this.#drop(nar));
     const removal = narinfosThenNars();
     this.#holds.leave(
       nars.flatMap((nar) => [nar.file, ...nar.paths]),
@@ -85,15 +85,19 @@ export class Removal {
     try {
       await removal;
     } catch (error) {
-      for (const nar of nars) this.#putBack(nar);
+      for (const undo of putBack) undo();
       throw error;
     }
   }
 
-  /** Some of it may be gone all the same: whoever looks for it will see. */
-  #putBack(nar: StoredNar): void {
-    this.#index.put(nar);
-    for (const path of nar.paths) this.#index.put(nar, path);
+  /** Drops the NAR from the index. The result undoes that: some of it may be gone all the same, as whoever looks for it will see. */
+  #drop(nar: StoredNar): () => void {
+    const paths = nar.paths.map((path) => [path, this.#index.referencesOf(path)] as const);
+    this.#index.drop(nar.file);
+    return () => {
+      this.#index.put(nar);
+      for (const [path, references] of paths) this.#index.put(nar, path, references);
+    };
   }
 }
 

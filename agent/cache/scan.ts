@@ -1,7 +1,7 @@
 import { setImmediate as yieldToLoop } from 'node:timers/promises';
 import { isNarHash, type NarHash, narHashOf, parseHash } from '../nix/hash.ts';
 import { maxNarinfoBytes } from '../nix/narinfo.ts';
-import type { HashPart } from '../nix/store-path.ts';
+import { type HashPart, isHashPart } from '../nix/store-path.ts';
 import type { Files } from './files.ts';
 import { inParallel } from './in-parallel.ts';
 import { hashPartOfName, isNarFile, type Layout, type NarFile, narFileOf } from './layout.ts';
@@ -29,7 +29,7 @@ interface Found {
   size: number;
   lastUse: number;
   narHash: NarHash | undefined;
-  readonly paths: HashPart[];
+  readonly paths: (readonly [path: HashPart, references: readonly HashPart[]])[];
 }
 
 /**
@@ -71,7 +71,7 @@ export async function scan(
     else if (nar === undefined) dangling += 1;
     else {
       nar.narHash = facts.narHash;
-      nar.paths.push(path);
+      nar.paths.push([path, facts.references]);
     }
   });
   const news: Found[] = [];
@@ -89,7 +89,7 @@ export async function scan(
 
   await inTurns(oldestFirst(news), ({ known, paths, ...nar }) => {
     index.put(nar);
-    for (const path of paths) index.put(nar, path);
+    for (const [path, references] of paths) index.put(nar, path, references);
   });
   for (const file of touchedMeanwhile()) index.touch(file, 0);
   return { dangling, unreadable };
@@ -105,25 +105,41 @@ async function readFacts(
   files: Files,
   path: string,
   into: Buffer,
-): Promise<{ file: NarFile; narHash: NarHash } | undefined> {
+): Promise<{ file: NarFile; narHash: NarHash; references: HashPart[] } | undefined> {
   try {
     const text = (await readSmall(files, path, into))?.toString('latin1') ?? '';
     const file = narFileOf(field(text, 'URL'));
-    return file && { file, narHash: parseNarHash(field(text, 'NarHash')) };
+    const references = parseReferences(field(text, 'References'));
+    return file && { file, narHash: parseNarHash(field(text, 'NarHash')), references };
   } catch {
     return undefined;
   }
 }
 
-function field(text: string, key: 'URL' | 'NarHash'): string {
+function field(text: string, key: keyof typeof fields): string {
   return fields[key].exec(text)?.[1] ?? '';
 }
 
-const fields = { URL: /^URL:\s*(\S+)/m, NarHash: /^NarHash:\s*(\S+)/m };
+const fields = {
+  URL: /^URL:\s*(\S+)/m,
+  NarHash: /^NarHash:\s*(\S+)/m,
+  References: /^References:[ \t]*(.*)/m,
+};
+
+function parseReferences(text: string): HashPart[] {
+  return text
+    .split(/\s+/)
+    .map((base) => copied(base.slice(0, 32)))
+    .filter(isHashPart);
+}
+
+/** A part of a string keeps the whole of it in memory. */
+function copied(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1');
+}
 
 function parseNarHash(text: string): NarHash {
-  // A copy, since a part of a string keeps the whole of it in memory.
-  const digest = Buffer.from(text.slice('sha256:'.length), 'latin1').toString('latin1');
+  const digest = copied(text.slice('sha256:'.length));
   return text.startsWith('sha256:') && isNarHash(digest) ? digest : narHashOf(parseHash(text));
 }
 

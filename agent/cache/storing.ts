@@ -1,5 +1,5 @@
 import { narHashOf, sameHash } from '../nix/hash.ts';
-import type { Narinfo } from '../nix/narinfo.ts';
+import { type Narinfo, referencesOf } from '../nix/narinfo.ts';
 import { cacheFull } from './error.ts';
 import type { Files } from './files.ts';
 import type { GroupedSync } from './grouped-sync.ts';
@@ -84,7 +84,7 @@ export class Storing {
     const former = index.fileOf(path);
     await narinfos.write(narinfo);
     const nar = index.nar(file);
-    if (nar !== undefined) index.put(nar, path);
+    if (nar !== undefined) index.put(nar, path, referencesOf(narinfo));
     await pinned.grow(narinfo);
     const left = former === undefined ? undefined : index.nar(former);
     if (left !== undefined && left.paths.length === 0) await removal.remove([left], () => {}).catch(() => {});

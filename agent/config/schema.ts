@@ -7,6 +7,7 @@ import { type LanConfig, lanConfig, lanKeys } from './lan-table.ts';
 import { type ListenAddress, listenAddress } from './listen-address.ts';
 import { publicKeys } from './public-keys.ts';
 import { type SubstituterUrl, substituters } from './substituters.ts';
+import { type UploadConfig, uploadConfig, uploadKeys } from './upload-table.ts';
 import { absolutePath, duration, oneOf, optionalPath } from './values.ts';
 
 /** Everything that an operator can decide, checked and in the units of the code. */
@@ -27,6 +28,7 @@ export interface Config {
   readonly logLevel: LogLevel;
   readonly cache: CacheConfig;
   readonly lan: LanConfig;
+  readonly upload: UploadConfig;
 }
 
 const oneHour = 3_600_000;
@@ -66,11 +68,16 @@ export const topKeys = {
 };
 
 /** The tables by name. A new one is a file like cache-table.ts, and its name here, in Config and in `configSchema`. */
-export const tables = { cache: cacheKeys, lan: lanKeys };
+export const tables = { cache: cacheKeys, lan: lanKeys, upload: uploadKeys };
 
 /** Turns a parsed TOML document into Config; defaults fill the gaps. Unknown keys are check.ts's business. */
 export const configSchema = v.pipe(
-  v.object({ ...topKeys, cache: v.optional(table(cacheKeys), {}), lan: v.optional(table(lanKeys), {}) }),
+  v.object({
+    ...topKeys,
+    cache: v.optional(table(cacheKeys), {}),
+    lan: v.optional(table(lanKeys), {}),
+    upload: v.optional(table(uploadKeys), {}),
+  }),
   v.transform(
     (all): Config => ({
       listen: all.listen,
@@ -84,6 +91,7 @@ export const configSchema = v.pipe(
       logLevel: all['log-level'],
       cache: cacheConfig(all.cache),
       lan: lanConfig(all.lan),
+      upload: uploadConfig(all.upload),
     }),
   ),
 );

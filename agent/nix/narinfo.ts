@@ -3,7 +3,13 @@ import { FormatError, quote } from './error.ts';
 import { formatHash, type Hash, parseHash } from './hash.ts';
 import { isNarUrl } from './nar-url.ts';
 import { maxSignatures, parseSignature, printSignature, type Signable, type Signature } from './signature.ts';
-import { parseStoreBase, parseStorePath, printStorePath, type StorePath } from './store-path.ts';
+import {
+  type HashPart,
+  parseStoreBase,
+  parseStorePath,
+  printStorePath,
+  type StorePath,
+} from './store-path.ts';
 
 /** What a binary cache says of one store path. Its signatures cover what `Signable` has, nothing else. */
 export interface Narinfo extends Signable {
@@ -77,6 +83,11 @@ export function printNarinfo(narinfo: Narinfo, storeDir: string): string {
   for (const signature of narinfo.signatures) lines.push(['Sig', printSignature(signature)]);
   if (ca !== undefined) lines.push(['CA', ca]);
   return [...lines, ...narinfo.extra].map(printLine).join('');
+}
+
+/** The hash parts of what the path refers to, itself included where it does. */
+export function referencesOf({ references }: Signable): HashPart[] {
+  return references.map(({ hashPart }) => hashPart);
 }
 
 interface Lines {
