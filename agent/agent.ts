@@ -20,6 +20,7 @@ import { followNetwork } from './parts/follow-network.ts';
 import { inStore } from './parts/in-store.ts';
 import { listenOnLan } from './parts/listen-on-lan.ts';
 import { readNetrc, SourceMaker } from './parts/source-maker.ts';
+import { uploads } from './parts/uploads.ts';
 import { LookAhead } from './relay/look-ahead.ts';
 import { Lookup } from './relay/lookup.ts';
 import { OtherFiles } from './relay/other-files.ts';
@@ -113,12 +114,14 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   const lanFace = new LanFace({
     storeDir,
     cache,
+    otherFiles: cache.otherFiles,
     shareKeys,
     instance,
     finished: (request) => counters.shared(request),
     maxRequests: lan.maxConnections,
     pace,
     pullThrough: lan.pullThrough ? pullThrough() : undefined,
+    uploads: uploads(config, cache, log),
   });
   const lanServer = new FaceServer(
     (request, response) => lanFace.handle(request, response),

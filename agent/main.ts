@@ -172,7 +172,10 @@ async function addReference(_program: Command, command: Command): Promise<void> 
 }
 
 function isUsersMistake(error: unknown): boolean {
-  return error instanceof NarrowcastError && ['bad-config', 'bad-usage', 'bad-pin'].includes(error.code);
+  return (
+    error instanceof NarrowcastError &&
+    ['bad-config', 'bad-usage', 'bad-pin', 'bad-root'].includes(error.code)
+  );
 }
 
 /** What stderr says about an error; the stack only when the log is asked to be that talkative. */

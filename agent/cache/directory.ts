@@ -71,10 +71,11 @@ export class CacheDirectory {
 
   /** What the disk says against it. */
   async #tryWriting(): Promise<unknown> {
-    const { dir, nars, partials, quarantine } = this.#layout;
+    const { dir, nars, partials, uploads, quarantine } = this.#layout;
     const trial = this.#layout.temporary();
     try {
-      for (const directory of [nars, partials, quarantine]) await this.#files.makeDirectory(directory);
+      for (const directory of [nars, partials, uploads.partials, quarantine])
+        await this.#files.makeDirectory(directory);
       await writeSmall(this.#files, trial, block, (file) => file.sync());
       await this.#files.remove(trial);
       await this.#sync.directory(dir);

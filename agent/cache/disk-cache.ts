@@ -1,18 +1,21 @@
 import { type NarHash, narHashOf } from '../nix/hash.ts';
 import type { Narinfo } from '../nix/narinfo.ts';
-import type { HashPart } from '../nix/store-path.ts';
+import { type HashPart, printStorePath, type StorePath } from '../nix/store-path.ts';
 import { type Clock, systemClock } from '../telemetry/clock.ts';
+import { Closures } from './closure.ts';
 import { CacheDirectory } from './directory.ts';
 import { type DiskCondition, DiskState } from './disk-state.ts';
 import { CacheError, cacheFull } from './error.ts';
 import { type Files, realFiles } from './files.ts';
 import { GroupedSync } from './grouped-sync.ts';
 import { Holds } from './holds.ts';
+import { Intake } from './intake.ts';
 import { Layout, type NarFile, narFileOf } from './layout.ts';
 import { type CacheLog, silent } from './log.ts';
-import type { NarCache, PartialNar, StoredFile } from './nar-cache.ts';
+import type { NarCache, NarFileFacts, PartialNar, StoredFile } from './nar-cache.ts';
 import { NarIndex, type StoredNar } from './nar-index.ts';
 import { NarinfoFiles } from './narinfo-files.ts';
+import { OtherFiles } from './other-files.ts';
 import { PartialStore } from './partial-store.ts';
 import { PinnedClosure } from './pinned-closure.ts';
 import { Pins } from './pins.ts';
@@ -20,6 +23,7 @@ import { Quarantine } from './quarantine.ts';
 import { Reading } from './reading.ts';
 import { Recompression } from './recompression.ts';
 import { Removal, type Removed } from './removal.ts';
+import { Roots } from './roots.ts';
 import { scan } from './scan.ts';
 import { Space } from './space.ts';
 import { StateFile } from './state-file.ts';
@@ -55,6 +59,8 @@ export interface DiskCacheStats {
   readonly nars: number;
   readonly bytes: number;
   readonly partial: { readonly files: number; readonly bytes: number };
+  /** What was uploaded and is not in the cache yet. */
+  readonly uploads: { readonly files: number; readonly bytes: number };
   readonly quarantine: { readonly nars: number; readonly bytes: number };
   readonly evicted: Readonly<Removed>;
   readonly refusedWrites: number;
@@ -70,9 +76,19 @@ export interface DiskCacheStats {
   readonly scan: ScanStats | undefined;
 }
 
+/** An interrupted transfer that nobody took up for so long is not worth its space; nor is a NAR without a narinfo. In ms. */
+const idleTransfers = 7 * 86_400_000;
+const idleUploads = 86_400_000;
+
 /** The cache directory of one agent. */
 export class DiskCache implements NarCache {
+  /** NARs that are being uploaded. */
+  readonly intake: Intake;
+  readonly closures: Closures;
+  readonly roots: Roots;
+  readonly otherFiles: OtherFiles;
   readonly #log: CacheLog;
+  readonly #storeDir: string;
   readonly #directory: CacheDirectory;
   readonly #disk: DiskState;
   readonly #index = new NarIndex();
@@ -82,6 +98,7 @@ export class DiskCache implements NarCache {
   readonly #storing: Storing;
   readonly #space: Space;
   readonly #partials: PartialStore;
+  readonly #uploads: PartialStore;
   readonly #quarantine: Quarantine;
   readonly #recompression: Recompression | undefined;
   readonly #upkeep: Upkeep;
@@ -114,7 +131,13 @@ export class DiskCache implements NarCache {
     const index = this.#index;
     const wrong = this.#wrong;
     const narinfos = new NarinfoFiles(files, layout, sync, storeDir);
-    const pinned = new PinnedClosure(new Pins(dir, storeDir, files), storeDir, narinfos);
+    const pins = new Pins(dir, storeDir, files);
+    const roots = new Roots(dir, storeDir, files, wall);
+    const pinnedPaths = async () => [
+      ...(await pins.list()).map(({ path }) => path),
+      ...(await roots.list()).flatMap(({ history }) => history.map(({ path }) => path)),
+    ];
+    const pinned = new PinnedClosure(pinnedPaths, storeDir, narinfos);
     const removal = new Removal(files, layout, sync, index, holds);
     const directory = new CacheDirectory(files, layout, sync, storeDir);
     const disk = new DiskState(clock, () => this.#tryDisk(), log);
@@ -122,7 +145,7 @@ export class DiskCache implements NarCache {
     const space = new Space(
       clock,
       config,
-      () => index.bytes + this.#partials.bytes + quarantine.bytes,
+      () => index.bytes + this.#partials.bytes + this.#uploads.bytes + quarantine.bytes,
       () => files.space(dir),
       (bytes) => this.#upkeep.evict(bytes),
     );
@@ -141,21 +164,26 @@ export class DiskCache implements NarCache {
       wall,
     });
     const half = maxSize === 0 ? Number.POSITIVE_INFINITY : maxSize / 2;
-    const partials = new PartialStore(
-      {
-        files,
-        layout,
-        disk,
-        largest: () => space.largest,
-        take,
-        publish: async (narinfo, file, from) => {
-          await storing.publish(narinfo, file, from);
-          this.#recompression?.add(narinfo.storePath.hashPart);
-        },
+    const context = {
+      files,
+      layout,
+      disk,
+      largest: () => space.largest,
+      take,
+      publish: async (narinfo: Narinfo, file: NarFileFacts, from: string) => {
+        await storing.publish(narinfo, file, from);
+        this.#recompression?.add(narinfo.storePath.hashPart);
       },
-      half,
-      wall,
-    );
+    };
+    const partials = new PartialStore(context, { bytes: half, age: idleTransfers }, wall);
+    const staging = { ...context, layout: layout.uploads };
+    const uploads = new PartialStore(staging, { bytes: half, age: idleUploads }, wall);
+    this.intake = new Intake({ disk, space, index, uploads, mostBytes: half });
+    const isRead = () => this.#upkeep.scanned !== undefined;
+    this.closures = new Closures({ files, layout, index, narinfos, isRead });
+    this.roots = roots;
+    this.otherFiles = new OtherFiles({ files, layout, sync, take });
+    this.#storeDir = storeDir;
     this.#log = log;
     this.#state = { files, layout, sync };
     this.#directory = directory;
@@ -165,6 +193,7 @@ export class DiskCache implements NarCache {
     this.#storing = storing;
     this.#space = space;
     this.#partials = partials;
+    this.#uploads = uploads;
     this.#quarantine = quarantine;
     this.#recompression = config.compression === 'zstd' ? new Recompression(this) : undefined;
     this.#upkeep = new Upkeep({
@@ -175,7 +204,7 @@ export class DiskCache implements NarCache {
       disk,
       index,
       removal,
-      partials,
+      partials: [partials, uploads],
       quarantine,
       pinned,
       scan: (signal) => scan(files, layout, index, signal),
@@ -204,6 +233,7 @@ export class DiskCache implements NarCache {
       nars: this.#index.nars,
       bytes: this.#index.bytes,
       partial: { files: this.#partials.count, bytes: this.#partials.bytes },
+      uploads: { files: this.#uploads.count, bytes: this.#uploads.bytes },
       quarantine: { nars: this.#quarantined, bytes: this.#quarantine.bytes },
       evicted: { ...this.#upkeep.evicted },
       refusedWrites: this.#disk.refusals,
@@ -267,6 +297,18 @@ export class DiskCache implements NarCache {
       this.#disk.refused(error);
       return undefined;
     }
+  }
+
+  /**
+   * Makes the path the newest of a root, when all that it refers to is here; resolves to a path that is not. Rejects as Roots.set and
+   * with the system's errors.
+   */
+  setRoot(name: string, path: StorePath, keep: number): Promise<HashPart | undefined> {
+    return this.#upkeep.whileNothingGoes(async () => {
+      const lacking = await this.closures.lacks(path.hashPart);
+      if (lacking === undefined) await this.roots.set(name, printStorePath(path, this.#storeDir), keep);
+      return lacking;
+    });
   }
 
   /** Rejects while nothing can be stored. */

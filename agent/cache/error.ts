@@ -3,7 +3,7 @@ import { NarrowcastError } from '../nix/error.ts';
 /**
  * What the cache directory could not do. Codes: `cache-locked` (another process has the directory), `cache-wrong-store`
  * (it is for another store directory), `cache-full` (its limits leave no room), `cache-read` (a stored file could not be
- * read to its end), `bad-pin`.
+ * read to its end), `bad-pin`, `bad-root`.
  */
 export class CacheError extends NarrowcastError {}
 

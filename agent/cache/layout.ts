@@ -4,18 +4,30 @@ import { type Compression, fileExtension } from '../nix/compression.ts';
 import { type Hash, narHashOf } from '../nix/hash.ts';
 import { type HashPart, isHashPart } from '../nix/store-path.ts';
 
+/** A folder of partial files. */
+export interface PartialFolder {
+  readonly partials: string;
+  partial(name: string): string;
+  /** Whether the name is of a file that this process is writing. */
+  isTemporary(name: string): boolean;
+}
+
 /**
  * Where everything is in the cache directory. What Nix knows is as `nix copy --to file://` writes it (Nix 2.8,
  * src/libstore/binary-cache-store.cc and local-binary-cache-store.cc): `nix-cache-info`, `<hash part>.narinfo`,
- * `nar/<file hash>.nar<extension>`. Beside it, invisible to Nix: `partial/`, `quarantine/`, `pins/`, `state/` and `lock`.
+ * `nar/<file hash>.nar<extension>`. Beside it, invisible to Nix: `partial/`, `uploads/`, `quarantine/`,
+ * `pins/`, `roots/`, `state/` and `lock`.
  */
-export class Layout {
+export class Layout implements PartialFolder {
   readonly dir: string;
   readonly cacheInfo: string;
   readonly nars: string;
   readonly partials: string;
+  /** NARs that were uploaded, whole or not, and that no narinfo names yet. */
+  readonly uploads: PartialFolder;
   readonly quarantine: string;
   readonly pins: string;
+  readonly roots: string;
   readonly lock: string;
   /** What the agent remembers from one start to the next. */
   readonly state: string;
@@ -27,14 +39,22 @@ export class Layout {
     this.cacheInfo = join(dir, 'nix-cache-info');
     this.nars = join(dir, 'nar');
     this.partials = join(dir, 'partial');
+    const uploads = join(dir, 'uploads');
+    this.uploads = { partials: uploads, partial: (name) => join(uploads, name), isTemporary: () => false };
     this.quarantine = join(dir, 'quarantine');
     this.pins = join(dir, 'pins');
+    this.roots = join(dir, 'roots');
     this.lock = join(dir, 'lock');
     this.state = join(dir, 'state');
   }
 
   narinfo(hashPart: HashPart): string {
     return join(this.dir, narinfoName(hashPart));
+  }
+
+  /** What `nix copy` writes beside a narinfo with `write-nar-listing`. */
+  listing(hashPart: HashPart): string {
+    return join(this.dir, `${hashPart}.ls`);
   }
 
   nar(file: NarFile): string {

@@ -77,9 +77,13 @@ export interface PartialNar {
 
   /**
    * The file is whole and the caller has verified its NAR: makes it durable, then visible, then its narinfo. URL, Compression,
-   * FileHash and FileSize are the file's, whatever the narinfo said. False when the disk refuses.
+   * FileHash and FileSize are the file's, whatever the narinfo said; `compression` where it is not as `begin` had it. False when the
+   * disk refuses.
    */
-  commit(narinfo: Narinfo, file: { readonly hash: Hash; readonly size: number }): Promise<boolean>;
+  commit(
+    narinfo: Narinfo,
+    file: { readonly hash: Hash; readonly size: number; readonly compression?: Compression },
+  ): Promise<boolean>;
 
   /** Gives the partial up, leaving its bytes for a later resume. */
   release(): Promise<void>;

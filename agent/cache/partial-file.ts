@@ -1,9 +1,10 @@
+import type { Compression } from '../nix/compression.ts';
 import type { Hash, NarHash } from '../nix/hash.ts';
 import type { Narinfo } from '../nix/narinfo.ts';
 import type { DiskState } from './disk-state.ts';
 import { CacheError, cacheFull } from './error.ts';
 import type { Files, OpenFile } from './files.ts';
-import type { Layout } from './layout.ts';
+import type { PartialFolder } from './layout.ts';
 import type { NarFileFacts, PartialMeta, PartialNar } from './nar-cache.ts';
 import { spaceOfNar } from './nar-index.ts';
 import { newDataName, printSideFile, type SideFile, sideName } from './partial-meta.ts';
@@ -14,7 +15,7 @@ import { removeIfThere, writeAll, writeSmall } from './small-files.ts';
 /** What a partial file needs of the cache around it. */
 export interface PartialContext {
   readonly files: Files;
-  readonly layout: Layout;
+  readonly layout: PartialFolder;
   readonly disk: DiskState;
   /** The largest file to store, in bytes. */
   largest(): number;
@@ -115,12 +116,15 @@ export class PartialFile implements PartialNar {
     if (data !== undefined) yield* readChunks(data.file, data.name, offset, () => data.length);
   }
 
-  commit(narinfo: Narinfo, { hash, size }: { hash: Hash; size: number }): Promise<boolean> {
+  commit(
+    narinfo: Narinfo,
+    { hash, size, compression }: { hash: Hash; size: number; compression?: Compression },
+  ): Promise<boolean> {
     return this.#steps.run(async () => {
       const data = this.#data;
       if (data === undefined || !this.#open || this.#stage !== 'owned' || data.length !== size) return false;
       const { layout, publish } = this.#context;
-      const file = { compression: data.meta.compression, fileHash: hash, fileSize: size };
+      const file = { compression: compression ?? data.meta.compression, fileHash: hash, fileSize: size };
       const committed = await this.#attempt(async () => {
         await data.file.sync();
         await publish(narinfo, file, layout.partial(data.name));

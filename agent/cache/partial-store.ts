@@ -1,10 +1,17 @@
 import type { NarHash } from '../nix/hash.ts';
+import { isAbsent } from './error.ts';
+import type { PartialMeta } from './nar-cache.ts';
 import { type PartialContext, PartialFile, spaceOfPartial } from './partial-file.ts';
 import { maxSideFile, narHashOfSideName, parseSideFile, type SideFile, sideName } from './partial-meta.ts';
 import { listIfThere, readSmall, removeIfThere } from './small-files.ts';
 
-/** An interrupted transfer that nobody took up for so many ms (7 days) is not worth its space. */
-const maxIdleAge = 7 * 86_400_000;
+/** What files without an owner may be. */
+export interface IdleLimits {
+  /** Disk space of all together, in bytes. */
+  readonly bytes: number;
+  /** Ms since the last use. */
+  readonly age: number;
+}
 
 interface Entry {
   /** Disk space, in bytes. */
@@ -15,23 +22,20 @@ interface Entry {
 }
 
 /**
- * The files in `partial/`: who owns them, how much they take, and how long they may stay. Every method rejects with the system's
+ * The files in a folder such as `partial/`: who owns them, how much they take, and how long they may stay. Every method rejects with the system's
  * errors.
  */
 export class PartialStore {
   readonly #context: Omit<PartialContext, 'takes' | 'ended'>;
-  readonly #maxIdleBytes: number;
+  readonly #limits: IdleLimits;
   readonly #wall: () => number;
   readonly #entries = new Map<NarHash, Entry>();
   #loaded: Promise<void> | undefined;
 
-  /**
-   * @param maxIdleBytes what all files without an owner may take together
-   * @param wall ms since the epoch
-   */
-  constructor(context: Omit<PartialContext, 'takes' | 'ended'>, maxIdleBytes: number, wall: () => number) {
+  /** @param wall ms since the epoch */
+  constructor(context: Omit<PartialContext, 'takes' | 'ended'>, limits: IdleLimits, wall: () => number) {
     this.#context = context;
-    this.#maxIdleBytes = maxIdleBytes;
+    this.#limits = limits;
     this.#wall = wall;
   }
 
@@ -62,23 +66,39 @@ export class PartialStore {
     return partial;
   }
 
+  /** What is there of that NAR, whoever owns it; undefined when nothing is. */
+  async look(narHash: NarHash): Promise<{ meta: PartialMeta; length: number } | undefined> {
+    await this.#ready();
+    if (!this.#entries.has(narHash)) return undefined;
+    const { files, layout } = this.#context;
+    const side = await this.#sideFile(narHash);
+    if (side === undefined) return undefined;
+    try {
+      return { meta: side.meta, length: (await files.stat(layout.partial(side.data))).size };
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+  }
+
   /** Removes idle files that are too old, and the oldest of those that take too much. */
   async tidy(): Promise<void> {
     await this.#ready();
-    const oldest = this.#wall() - maxIdleAge;
+    const oldest = this.#wall() - this.#limits.age;
     for (const [narHash, { modified }] of this.#idle()) if (modified < oldest) await this.#remove(narHash);
-    await this.makeRoom(sum(this.#idle().map(([, entry]) => entry)) - this.#maxIdleBytes);
+    await this.makeRoom(sum(this.#idle().map(([, entry]) => entry)) - this.#limits.bytes);
   }
 
-  /** Removes idle files, the oldest first, until they have freed that many bytes. */
-  async makeRoom(bytes: number): Promise<void> {
+  /** Removes idle files, the oldest first, until they have freed that many bytes; resolves to how many they have. */
+  async makeRoom(bytes: number): Promise<number> {
     await this.#ready();
     let freed = 0;
     for (const [narHash, entry] of this.#idle()) {
-      if (freed >= bytes) return;
+      if (freed >= bytes) break;
       freed += entry.space;
       await this.#remove(narHash);
     }
+    return freed;
   }
 
   /** Before anything else is done, what the last process left is noted, and what is of no use removed. */

@@ -2,21 +2,25 @@ import { FormatError } from '../nix/error.ts';
 import { type Narinfo, referencesOf } from '../nix/narinfo.ts';
 import { type HashPart, parseStorePath } from '../nix/store-path.ts';
 import type { NarinfoFiles } from './narinfo-files.ts';
-import type { Pins } from './pins.ts';
 
 /**
- * Which paths are pinned: the pins' own and all that they refer to, as far as the stored narinfos tell. What is not stored yet counts,
- * so that a closure can be pinned before it is fetched.
+ * Which paths are pinned: those of pins and roots and all that they refer to, as far as the stored narinfos tell. What is not stored
+ * yet counts, so that a closure can be pinned before it is fetched.
  */
 export class PinnedClosure {
-  readonly #pins: Pins;
+  readonly #pins: () => Promise<readonly string[]>;
   readonly #storeDir: string;
   readonly #narinfos: Pick<NarinfoFiles, 'read'>;
   /** What the closure was made from; undefined when it must be made anew. */
   #roots: string | undefined;
   #paths = new Set<HashPart>();
 
-  constructor(pins: Pins, storeDir: string, narinfos: Pick<NarinfoFiles, 'read'>) {
+  /** @param pins the full store paths that are pinned now */
+  constructor(
+    pins: () => Promise<readonly string[]>,
+    storeDir: string,
+    narinfos: Pick<NarinfoFiles, 'read'>,
+  ) {
     this.#pins = pins;
     this.#storeDir = storeDir;
     this.#narinfos = narinfos;
@@ -26,13 +30,13 @@ export class PinnedClosure {
     return this.#paths.has(path);
   }
 
-  /** Looks which pins there are now. Rejects when the disk fails: then nothing may be evicted. */
+  /** Looks what is pinned now. Rejects when the disk fails: then nothing may be evicted. */
   async refresh(): Promise<void> {
-    const pins = await this.#pins.list();
-    const roots = pins.map(({ path }) => path).join('\n');
+    const paths = await this.#pins();
+    const roots = paths.join('\n');
     if (roots === this.#roots) return;
     this.#paths = new Set();
-    await this.#add(pins.map(({ path }) => parseStorePath(path, this.#storeDir).hashPart));
+    await this.#add(paths.map((path) => parseStorePath(path, this.#storeDir).hashPart));
     this.#roots = roots;
   }
 

@@ -73,6 +73,7 @@ export class Removal {
     const narinfosThenNars = async () => {
       const paths = nars.flatMap((nar) => nar.paths);
       await all(paths.map((path) => away(this.#layout.narinfo(path), narinfoName(path))));
+      await all(paths.map((path) => removeIfThere(this.#files, this.#layout.listing(path))));
       await this.#sync.directory(this.#layout.dir);
       await all(nars.map((nar) => away(this.#layout.nar(nar.file), nar.file)));
     };

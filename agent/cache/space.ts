@@ -79,6 +79,16 @@ export class Space {
     });
   }
 
+  /** Whether that many bytes could be written, now or after what may go has gone. Rejects as `take` does. */
+  hasRoomFor(bytes: number): Promise<boolean> {
+    return this.#serial.run(async () => {
+      const before = await this.#room();
+      if (before.bytes >= bytes) return true;
+      await this.#evict(bytes - before.bytes);
+      return (await this.#room()).bytes >= bytes;
+    });
+  }
+
   #takeGranted(bytes: number): boolean {
     if (bytes === 0) return true;
     if (this.#granted < bytes || this.#clock.now() > this.#freshUntil) return false;

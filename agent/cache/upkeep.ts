@@ -25,7 +25,8 @@ export interface UpkeepParts {
   readonly disk: DiskState;
   readonly index: NarIndex;
   readonly removal: Removal;
-  readonly partials: PartialStore;
+  /** Those that go first when there must be room come first. */
+  readonly partials: readonly PartialStore[];
   readonly quarantine: Quarantine;
   readonly pinned: PinnedClosure;
   /** Reads the directory into the index. */
@@ -88,8 +89,14 @@ export class Upkeep {
    * there is, and what is pinned. Rejects when the disk fails.
    */
   async evict(bytes: number): Promise<void> {
-    const left = await this.#serial.run(() => this.#remove(bytes, Number.NEGATIVE_INFINITY));
-    if (left > 0 && this.#parts.directory.locked) await this.#parts.partials.makeRoom(left);
+    let left = await this.#serial.run(() => this.#remove(bytes, Number.NEGATIVE_INFINITY));
+    if (!this.#parts.directory.locked) return;
+    for (const store of this.#parts.partials) if (left > 0) left -= await store.makeRoom(left);
+  }
+
+  /** Does something while nothing is removed. */
+  whileNothingGoes<T>(task: () => Promise<T>): Promise<T> {
+    return this.#serial.run(task);
   }
 
   async #round(): Promise<void> {
@@ -114,7 +121,7 @@ export class Upkeep {
   async #removeLeftovers(): Promise<void> {
     const { directory, partials, quarantine } = this.#parts;
     if (!directory.locked) return;
-    await partials.tidy();
+    for (const store of partials) await store.tidy();
     await quarantine.tidy();
   }
 

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { NarCache } from '../cache/nar-cache.ts';
+import type { OtherFiles } from '../cache/other-files.ts';
 import { printCacheInfo } from '../nix/cache-info.ts';
 import { type Narinfo, printNarinfo } from '../nix/narinfo.ts';
 import { type PublicKey, trustedSigner } from '../nix/signature.ts';
@@ -7,12 +8,13 @@ import { isHashPart } from '../nix/store-path.ts';
 import type { Finished } from '../telemetry/counters.ts';
 import { Admission } from './admission.ts';
 import { parseRange } from './range.ts';
-import { say, send, upTo } from './reply.ts';
+import { percentDecoded, say, send, upTo } from './reply.ts';
 import { counting } from './request-count.ts';
 
 export interface LanFaceOptions {
   readonly storeDir: string;
   readonly cache: NarCache;
+  readonly otherFiles: Pick<OtherFiles, 'open'>;
   /** Only paths signed by one of these are shown. */
   readonly shareKeys: ReadonlyMap<string, PublicKey>;
   /** This agent's name in `Via` headers (I10). */
@@ -25,13 +27,15 @@ export interface LanFaceOptions {
   readonly pace: (response: ServerResponse, chunks: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
   /** Answers for what is not in the cache directory, where this machine fetches for the LAN. */
   readonly pullThrough: ((request: IncomingMessage, response: ServerResponse) => Promise<void>) | undefined;
+  /** Answers uploaders, and tells whether it did, where this machine takes uploads. */
+  readonly uploads?: ((request: IncomingMessage, response: ServerResponse) => Promise<boolean>) | undefined;
 }
 
 const disk = { id: 'disk', origin: 'disk' } as const;
 
 /**
- * What other machines see: a plain, read-only binary cache of what is whole in the cache directory and signed by a shareable key, as
- * stored. Nothing here asks another machine unless `pullThrough` does.
+ * What other machines see: a plain binary cache of what is whole in the cache directory and signed by a shareable key, as stored;
+ * read-only unless `uploads` takes something. Nothing here asks another machine unless `pullThrough` does.
  */
 export class LanFace {
   readonly #options: LanFaceOptions;
@@ -50,11 +54,13 @@ export class LanFace {
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     if (!this.#admission.admits(response))
       return say(response, 503, 'too many requests at once', { 'retry-after': '1' });
+    if (await this.#options.uploads?.(request, response)) return;
     if (request.method !== 'GET' && request.method !== 'HEAD')
       return say(response, 405, 'only GET and HEAD', { allow: 'GET, HEAD', connection: 'close' });
     if (request.headers.via?.includes(this.#options.instance)) return say(response, 404, 'not here');
     const url = request.url ?? '';
     if (url === '/nix-cache-info') return small(response, 'text/x-nix-cache-info', this.#cacheInfo);
+    if (await this.#otherFile(url, response)) return;
     const isNar = url.startsWith('/nar/');
     const count = counting(request, isNar ? 'nar' : 'narinfo', this.#options.finished);
     const bytes = isNar
@@ -109,6 +115,26 @@ export class LanFace {
     }
   }
 
+  /** Listings, logs and the like, as somebody put them into the directory. */
+  async #otherFile(url: string, response: ServerResponse): Promise<boolean> {
+    const [, hashPart = ''] = /^\/([0-9a-z]{32})\.ls$/.exec(url) ?? [];
+    if (isHashPart(hashPart)) {
+      const narinfo = await this.#options.cache.narinfo(hashPart);
+      if (narinfo === undefined || !this.#isShareable(narinfo)) return false;
+    }
+    const file = await this.#options.otherFiles.open(percentDecoded(url.slice(1)));
+    if (file === undefined) return false;
+    try {
+      const type = hashPart === '' ? 'application/octet-stream' : 'application/json';
+      response.writeHead(200, { 'content-type': type, 'content-length': file.size });
+      if (response.req.method === 'HEAD') response.end();
+      else await send(response, this.#options.pace(response, file.read(0)));
+      return true;
+    } finally {
+      await file.close();
+    }
+  }
+
   /** A narinfo in the cache directory that names a file and may be shown. */
   async #shareableOwner(url: string): Promise<Narinfo | undefined> {
     for (const hashPart of await this.#options.cache.pathsOf(url)) {
@@ -126,13 +152,4 @@ export class LanFace {
 function small(response: ServerResponse, type: string, body: Buffer): void {
   response.writeHead(200, { 'content-type': type, 'content-length': body.length });
   response.end(response.req.method === 'HEAD' ? undefined : body);
-}
-
-/** Newer clients encode what needs it in a URL; no file has the empty name that stands for nonsense. */
-function percentDecoded(url: string): string {
-  try {
-    return decodeURIComponent(url);
-  } catch {
-    return '';
-  }
 }

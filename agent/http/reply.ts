@@ -70,3 +70,12 @@ async function drained(response: ServerResponse, clock: Clock): Promise<void> {
   response.off('drain', resolve);
   response.off('close', resolve);
 }
+
+/** Newer clients encode what needs it in a URL; no file has the empty name that stands for nonsense. */
+export function percentDecoded(url: string): string {
+  try {
+    return decodeURIComponent(url);
+  } catch {
+    return '';
+  }
+}

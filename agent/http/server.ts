@@ -108,11 +108,14 @@ export class FaceServer {
 
   async #bind(listen: (server: Server) => void): Promise<AddressInfo> {
     const server = createServer(
-      { keepAliveTimeout: 120_000, headersTimeout: 20_000, requestTimeout: 60_000, noDelay: true },
+      // An upload may take hours; whoever reads a body has a timeout on its progress.
+      { keepAliveTimeout: 120_000, headersTimeout: 20_000, requestTimeout: 0, noDelay: true },
       (request, response) => {
         void this.#answer(request, response);
       },
     );
+    // Whether a body is wanted is for the handler to say.
+    server.on('checkContinue', (request, response) => server.emit('request', request, response));
     const endIdle = boundConnections(server, this.#maxConnections);
     listen(server);
     await once(server, 'listening');

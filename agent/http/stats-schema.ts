@@ -67,6 +67,8 @@ export const cacheSchema = v.object({
   quarantined: count,
   /** Files of interrupted transfers. */
   partial: v.object({ files: count, bytes: count }),
+  /** What was uploaded and waits for its narinfo, or for the rest of it. */
+  uploads: v.optional(v.object({ files: count, bytes: count })),
   quarantine: v.object({ nars: count, bytes: count }),
   evicted: v.object({ nars: count, narinfos: count, bytes: count }),
   refusedWrites: count,

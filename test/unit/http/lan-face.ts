@@ -33,6 +33,7 @@ export async function serveLan(options: Partial<LanFaceOptions> = {}, maxConnect
   const face = new LanFace({
     storeDir,
     cache,
+    otherFiles: cache.otherFiles,
     shareKeys: new Map([[publicKey.name, publicKey]]),
     instance: 'narrowcast-me',
     maxRequests: 64,
