@@ -70,13 +70,17 @@ const config = fc.record({
     maxUploadRate: fc.integer({ min: 0, max: 2 ** 40 }),
     maxConnections: fc.integer({ min: 1, max: 4_096 }),
   }),
+  upload: fc.record({
+    tokensFile: fc.option(path, { nil: undefined }),
+    rootHistory: fc.integer({ min: 1, max: 100 }),
+  }),
 });
 type Written = [string, string | string[] | boolean | number][];
 type Sample = typeof config extends fc.Arbitrary<infer Value> ? Value : never;
 
 /** The values of a Config as the operator writes them. */
 function written(config: Sample): Written {
-  const { lan } = config;
+  const { lan, upload } = config;
   return [
     ['listen', `${config.listen.host}:${config.listen.port}`],
     ['store-dir', config.storeDir],
@@ -108,6 +112,8 @@ function written(config: Sample): Written {
     ['lan.pull-through', lan.pullThrough],
     ['lan.max-upload-rate', printSize(lan.maxUploadRate)],
     ['lan.max-connections', lan.maxConnections],
+    ['upload.tokens-file', upload.tokensFile ?? ''],
+    ['upload.root-history', upload.rootHistory],
   ];
 }
 

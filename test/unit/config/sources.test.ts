@@ -33,6 +33,7 @@ test('without any file the defaults of the design hold', async () => {
       maxUploadRate: 0,
       maxConnections: 64,
     },
+    upload: { tokensFile: undefined, rootHistory: 3 },
   });
   const [[name, { key }] = expect.fail('no key'), ...others] = trustedPublicKeys;
   expect([name, key.export({ format: 'jwk' }).x, others]).toEqual([
