@@ -130,7 +130,12 @@ function asToml(entries: Written): string {
         .map(([key, value]) => [key.slice(table.length + 1), value]),
     );
   const top = entries.filter(([key]) => !key.includes('.'));
-  return stringify({ ...Object.fromEntries(top), cache: inner('cache'), lan: inner('lan') });
+  return stringify({
+    ...Object.fromEntries(top),
+    cache: inner('cache'),
+    lan: inner('lan'),
+    upload: inner('upload'),
+  });
 }
 
 function asOptions(entries: Written): Option[] {
