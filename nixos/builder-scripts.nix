@@ -53,13 +53,17 @@ in
       cd ..
       ${nix} build --print-build-logs --no-write-lock-file --out-link result \
         "git+file://$PWD/source#nixosConfigurations.\"${host}\".config.system.build.toplevel"
-      set --
+      # Two pushes do not share what waits to be sent.
+      set -- --spool-dir "$PWD/spool"
       [ ! -e "''${CREDENTIALS_DIRECTORY-}/signing-key" ] || set -- "$@" --key-file "$CREDENTIALS_DIRECTORY/signing-key"
       [ ! -e "''${CREDENTIALS_DIRECTORY-}/netrc" ] || set -- "$@" --netrc-file "$CREDENTIALS_DIRECTORY/netrc"
       exec ${
         words (
           map quoted [
             narrowcast
+            # The defaults: what cache.nixos.org has signed needs no other signature, the rest gets this builder's.
+            "--config"
+            "/dev/null"
             "push"
             "--to"
             to

@@ -115,8 +115,9 @@ skippable(test, skipReason)(
     const first = await scene.build('laptop', { extraArgs: ['--max-rate', '2 MiB'] });
     expect(first.code, first.stderr).toBe(0);
     const path = expect.stringMatching(/^\/nix\/store\/[0-9a-z]{32}-laptop$/);
-    const words = ['push', '--to', 'http://pi:6271', '--root', 'laptop'];
-    expect(await scene.pushed()).toEqual([...words, '--max-rate', '2 MiB', path]);
+    const spool = ['--spool-dir', scene.at('host/spool')];
+    const words = ['--config', '/dev/null', 'push', '--to', 'http://pi:6271', '--root', 'laptop'];
+    expect(await scene.pushed()).toEqual([...words, '--max-rate', '2 MiB', ...spool, path]);
     expect(await scene.system()).toBe('first');
 
     await writeFile(scene.at('credentials/signing-key'), '');
@@ -132,7 +133,7 @@ skippable(test, skipReason)(
       '--netrc-file',
       scene.at('credentials/netrc'),
     ];
-    expect(await scene.pushed()).toEqual([...words, ...secrets, path]);
+    expect(await scene.pushed()).toEqual([...words, ...spool, ...secrets, path]);
 
     await scene.store.mustRun(['nix-store', '--gc']);
     expect(await scene.store.has((await scene.pushed()).at(-1) ?? '')).toBe(true);

@@ -126,10 +126,10 @@ export class Lab {
     return child;
   }
 
-  /** Starts a D-Bus and an avahi-daemon of the host's own. Returns the environment that avahi's tools need. */
+  /** Starts a D-Bus and an avahi-daemon of the host's own, with services or whole service files. Returns the environment that avahi's tools need. */
   async avahi(
     host: string,
-    services: readonly StaticService[],
+    services: readonly (StaticService | string)[],
     serverOptions: readonly string[] = [],
   ): Promise<{ daemon: ChildProcess; env: NodeJS.ProcessEnv }> {
     const { directory, env } = await this.bus(host);
@@ -213,7 +213,9 @@ export function ready(child: ChildProcess, stream: 'stdout' | 'stderr', sign: Re
   });
 }
 
-function serviceFile({ name, type, port, txt = [] }: StaticService): string {
+function serviceFile(service: StaticService | string): string {
+  if (typeof service === 'string') return service;
+  const { name, type, port, txt = [] } = service;
   const records = txt.map((record) => `<txt-record>${record}</txt-record>`).join('');
   return `<?xml version="1.0" standalone="no"?><!DOCTYPE service-group SYSTEM "avahi-service.dtd">
 <service-group><name>${name}</name><service><type>${type}</type><port>${port}</port>${records}</service></service-group>

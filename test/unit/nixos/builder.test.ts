@@ -56,7 +56,7 @@ skippable(describe, withoutLibrary)('services.narrowcast.builder', () => {
     const { ExecStart } = services['narrowcast-build-pi'].serviceConfig;
     expect(ExecStart).toContain("git fetch --quiet 'ssh://git@example.org/systems.git' 'refs/heads/main'");
     expect(ExecStart).toContain(
-      "exec '/narrowcast/bin/narrowcast' 'push' '--to' 'http://pi:6271' '--root' 'pi' \"$@\"",
+      "exec '/narrowcast/bin/narrowcast' '--config' '/dev/null' 'push' '--to' 'http://pi:6271' '--root' 'pi' \"$@\"",
     );
     expect(services['narrowcast-update-systems']).not.toHaveProperty('startAt');
     expect(timers).toEqual({
