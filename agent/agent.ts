@@ -101,8 +101,8 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   const dashboard = new Dashboard();
   const why = new WhyPage({ storeDir, pool, trust, lookup, cache, standings: transfers.standings });
   const localServer = new FaceServer(async (request, response) => {
-    if (stats.handle(request, response)) return;
-    await (dashboard.handle(request, response) ??
+    await (stats.handle(request, response) ??
+      dashboard.handle(request, response) ??
       why.handle(request, response) ??
       local.handle(request, response));
   }, log);

@@ -9,6 +9,7 @@ import type { Counters, Dated, Finished, Rejected } from '../telemetry/counters.
 import type { Histogram } from '../telemetry/histogram.ts';
 import type { Totals } from '../telemetry/totals.ts';
 import { version } from '../version.ts';
+import type { Times } from './metrics-text.ts';
 import type {
   CacheStats,
   FinishedRequest,
@@ -70,6 +71,11 @@ export class Report {
   get counters(): Pick<Stats, 'sinceStart' | 'totals' | 'latency'> {
     const { counters, totals } = this.#parts;
     return { sinceStart: counters.counts, totals: totals.totals, latency: this.latency };
+  }
+
+  get times(): Times {
+    const { counters, pool } = this.#parts;
+    return { lookups: counters.lookups, answers: new Map(pool.all.map(({ id, answers }) => [id, answers])) };
   }
 
   get network(): NetworkStats {

@@ -5,7 +5,7 @@ import { say } from './reply.ts';
 import type { Report } from './report.ts';
 import type { Stats } from './stats-schema.ts';
 
-/** The pages of the local face that tell how the agent is: `GET /stats`, also with `?since=`, and `GET /events`. For this machine only. */
+/** The pages of the local face that tell how the agent is: `GET /stats`, also with `?since=`, `GET /events` and `GET /metrics`. For this machine only. */
 export class StatsPages {
   readonly #report: Report;
   readonly #events: Events;
@@ -15,17 +15,33 @@ export class StatsPages {
     this.#events = events;
   }
 
-  /** Answers a request for one of the pages; false for any other. */
-  handle(request: IncomingMessage, response: ServerResponse): boolean {
-    const { url = '', method } = request;
+  /** Answers a request for one of the pages; undefined for any other. */
+  handle(request: IncomingMessage, response: ServerResponse): Promise<void> | undefined {
+    const { url = '' } = request;
     const since = /^\/stats(?:\?since=([^&#]*))?$/.exec(url);
-    if (since === null && url !== '/events') return false;
+    if (since === null && url !== '/events' && url !== '/metrics') return undefined;
+    return this.#answer(request, response, since);
+  }
+
+  async #answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    since: RegExpExecArray | null,
+  ): Promise<void> {
+    const { url, method } = request;
     if (method !== 'GET' && method !== 'HEAD')
       say(response, 405, 'only GET and HEAD', { allow: 'GET, HEAD' });
     else if (!isForThisMachine(request)) say(response, 403, 'ask for this page at localhost');
-    else if (since === null) this.#events.serve(request, response);
-    else this.#stats(response, since[1]);
-    return true;
+    else if (since !== null) this.#stats(response, since[1]);
+    else if (url === '/events') this.#events.serve(request, response);
+    else await this.#metrics(response);
+  }
+
+  /** What it takes is loaded when it is first wanted: most agents are never asked. */
+  async #metrics(response: ServerResponse): Promise<void> {
+    const { metricsText } = await import('./metrics-text.ts');
+    const text = await metricsText(this.#report.stats, this.#report.times);
+    whole(response, 'text/plain; version=0.0.4; charset=utf-8', text);
   }
 
   #stats(response: ServerResponse, since: string | undefined): void {
@@ -45,9 +61,13 @@ export class StatsPages {
 }
 
 function json(response: ServerResponse, value: unknown): void {
-  const body = Buffer.from(`${JSON.stringify(value)}\n`);
+  whole(response, 'application/json', `${JSON.stringify(value)}\n`);
+}
+
+function whole(response: ServerResponse, type: string, text: string): void {
+  const body = Buffer.from(text);
   response.writeHead(200, {
-    'content-type': 'application/json',
+    'content-type': type,
     'content-length': body.length,
     'cache-control': 'no-store',
   });
