@@ -1,3 +1,4 @@
+import { Departing } from './departing.ts';
 import { isAbsent } from './error.ts';
 import type { Files } from './files.ts';
 import type { GroupedSync } from './grouped-sync.ts';
@@ -42,12 +43,12 @@ export class Removal {
   }
 
   /**
-   * Removes NARs, except those that are held, and those used or changed since they were chosen. Tells of each batch as it goes.
-   * Rejects with what the disk said; what could not be removed is still in the index then.
+   * Removes NARs, except those that are held, used or changed since they were chosen, or needed by paths that stay; one that refers to
+   * another must come before it. Tells of each batch as it goes. Rejects with what the disk said; what could not be removed is still in the index then.
    */
   async remove(chosen: readonly StoredNar[], removed: (batch: Removed) => void): Promise<void> {
     for (let start = 0; start < chosen.length; start += batchSize) {
-      const batch = chosen.slice(start, start + batchSize).filter((nar) => this.isFree(nar));
+      const batch = this.#leave(chosen.slice(start, start + batchSize));
       await this.#takeOut(batch, (path) => removeIfThere(this.#files, path));
       removed({
         nars: batch.length,
@@ -66,13 +67,24 @@ export class Removal {
     });
   }
 
+  /** Those that may go, after those before them. */
+  #leave(chosen: readonly StoredNar[]): StoredNar[] {
+    const departing = new Departing(this.#index);
+    return chosen.filter((nar) => {
+      if (!this.isFree(nar) || departing.isNeeded(nar)) return false;
+      departing.add(nar);
+      return true;
+    });
+  }
+
   async #takeOut(
     nars: readonly StoredNar[],
     away: (path: string, name: string) => Promise<void>,
   ): Promise<void> {
     const narinfosThenNars = async () => {
       const paths = nars.flatMap((nar) => nar.paths);
-      await all(paths.map((path) => away(this.#layout.narinfo(path), narinfoName(path))));
+      // One after the other, so that a process that is killed here leaves none without what it refers to.
+      for (const path of paths) await away(this.#layout.narinfo(path), narinfoName(path));
       await all(paths.map((path) => removeIfThere(this.#files, this.#layout.listing(path))));
       await this.#sync.directory(this.#layout.dir);
       await all(nars.map((nar) => away(this.#layout.nar(nar.file), nar.file)));

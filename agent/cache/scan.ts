@@ -1,17 +1,15 @@
-import { setImmediate as yieldToLoop } from 'node:timers/promises';
 import { isNarHash, type NarHash, narHashOf, parseHash } from '../nix/hash.ts';
 import { maxNarinfoBytes } from '../nix/narinfo.ts';
 import { type HashPart, isHashPart } from '../nix/store-path.ts';
 import type { Files } from './files.ts';
 import { inParallel } from './in-parallel.ts';
+import { inTurns } from './in-turns.ts';
 import { hashPartOfName, isNarFile, type Layout, type NarFile, narFileOf } from './layout.ts';
 import type { NarIndex, StoredNar } from './nar-index.ts';
 import { listIfThere, readSmall } from './small-files.ts';
 
 /** Enough to keep the disk busy, few enough that requests get their turn in the thread pool. */
 const parallel = 8;
-/** For how long the scan keeps the event loop to itself, in ms. */
-const turn = 5;
 
 /** What a scan met that has no place in the index. */
 export interface ScanReport {
@@ -151,17 +149,6 @@ function* oldestFirst(nars: readonly Found[]): Generator<Found> {
   for (const key of keys.sort()) {
     const nar = nars[key % places];
     if (nar !== undefined) yield nar;
-  }
-}
-
-/** Does the work for each, and gives way to others as soon as its turn is over. */
-async function inTurns<T>(items: Iterable<T>, work: (item: T) => unknown): Promise<void> {
-  let end = performance.now() + turn;
-  for (const item of items) {
-    work(item);
-    if (performance.now() < end) continue;
-    await yieldToLoop();
-    end = performance.now() + turn;
   }
 }
 

@@ -78,6 +78,18 @@ export class Upkeep {
     return this.#running;
   }
 
+  /** Reads the directory anew and removes what is above the limits. Resolves to what went, by this round or others meanwhile. */
+  async collect(): Promise<Removed> {
+    const before = { ...this.#evicted };
+    await this.#running;
+    this.#cancel?.();
+    this.#nextScan = 0;
+    this.#running = this.#round();
+    await this.#running;
+    const { nars, narinfos, bytes } = this.#evicted;
+    return { nars: nars - before.nars, narinfos: narinfos - before.narinfos, bytes: bytes - before.bytes };
+  }
+
   async stop(): Promise<void> {
     this.#stop.abort();
     this.#cancel?.();
@@ -155,7 +167,8 @@ export class Upkeep {
     const spare = (nar: StoredNar) => !removal.isFree(nar) || nar.paths.some((path) => pinned.has(path));
     for (let left = bytes; ; ) {
       const nars = this.#evicted.nars;
-      await removal.remove(chooseVictims(index, left, olderThan, spare), (batch) => {
+      const victims = await chooseVictims(index, left, olderThan, spare);
+      await removal.remove(victims, (batch) => {
         left -= batch.bytes;
         this.#evicted.nars += batch.nars;
         this.#evicted.narinfos += batch.narinfos;

@@ -25,12 +25,15 @@ const paths = names(8, (n) => String(n).repeat(32), isHashPart);
 const hashes = names(2, (n) => String(n).repeat(52), isNarHash);
 
 /** A command that changes the model, and the index in the same way. */
-function command(name: string, change: (model: Model, index: NarIndex) => void): fc.Command<Model, NarIndex> {
+function command(
+  name: string,
+  change: (model: Model, index: NarIndex) => void | Promise<void>,
+): fc.AsyncCommand<Model, NarIndex> {
   return {
     check: () => true,
-    run(model, index) {
+    async run(model, index) {
       model.now += 1;
-      change(model, index);
+      await change(model, index);
       expectSame(model, index);
     },
     toString: () => name,
@@ -87,33 +90,36 @@ const commands = [
       pinned: fc.constantFrom(...paths),
     })
     .map(({ share, age, pinned }) =>
-      command(`evict ${share} of the bytes and all older than ${age}, except ${pinned}`, (model, index) => {
-        const bytes = Math.floor(share * index.bytes);
-        const olderThan = model.now - age;
-        const isPinned = (nar: Nar) => nar.paths.includes(pinned);
-        const victims = chooseVictims(index, bytes, olderThan, isPinned);
+      command(
+        `evict ${share} of the bytes and all older than ${age}, except ${pinned}`,
+        async (model, index) => {
+          const bytes = Math.floor(share * index.bytes);
+          const olderThan = model.now - age;
+          const isPinned = (nar: Nar) => nar.paths.includes(pinned);
+          const victims = await chooseVictims(index, bytes, olderThan, isPinned);
 
-        const candidates = model.nars.filter((nar) => !isPinned(nar));
-        const first = candidates.slice(0, victims.length);
-        expect(victims).toEqual(first);
-        // No fewer than needed, and no more.
-        const left = candidates.slice(victims.length);
-        const freed = (nars: readonly Nar[]) => nars.reduce((sum, nar) => sum + space(nar), 0);
-        if (left.length > 0) expect(freed(victims)).toBeGreaterThanOrEqual(bytes);
-        const last = victims.at(-1);
-        if (last && last.lastUse >= olderThan) expect(freed(victims.slice(0, -1))).toBeLessThan(bytes);
-        expect(left[0]?.lastUse ?? olderThan).toBeGreaterThanOrEqual(olderThan);
+          const candidates = model.nars.filter((nar) => !isPinned(nar));
+          const first = candidates.slice(0, victims.length);
+          expect(victims).toEqual(first);
+          // No fewer than needed, and no more.
+          const left = candidates.slice(victims.length);
+          const freed = (nars: readonly Nar[]) => nars.reduce((sum, nar) => sum + space(nar), 0);
+          if (left.length > 0) expect(freed(victims)).toBeGreaterThanOrEqual(bytes);
+          const last = victims.at(-1);
+          if (last && last.lastUse >= olderThan) expect(freed(victims.slice(0, -1))).toBeLessThan(bytes);
+          expect(left[0]?.lastUse ?? olderThan).toBeGreaterThanOrEqual(olderThan);
 
-        for (const { file } of victims) index.drop(file);
-        model.nars = model.nars.filter((nar) => !victims.some(({ file }) => file === nar.file));
-      }),
+          for (const { file } of victims) index.drop(file);
+          model.nars = model.nars.filter((nar) => !victims.some(({ file }) => file === nar.file));
+        },
+      ),
     ),
 ];
 
-test('the index and its eviction behave like a simple list', () => {
-  fc.assert(
-    fc.property(fc.commands(commands, { maxCommands: 60 }), (run) => {
-      fc.modelRun(() => ({ model: { nars: [], now: 0 }, real: new NarIndex() }), run);
+test('the index and its eviction behave like a simple list', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.commands(commands, { maxCommands: 60 }), async (run) => {
+      await fc.asyncModelRun(async () => ({ model: { nars: [], now: 0 }, real: new NarIndex() }), run);
     }),
     { numRuns: 500 },
   );
