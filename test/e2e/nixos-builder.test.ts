@@ -1,12 +1,14 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { asNix, evaluate, nixos } from '../unit/nixos/evaluate.ts';
+import { credentials, Pi } from './harness/pi.ts';
 import { PrivateStore, privateStoreSkipReason } from './harness/private-store.ts';
 import { mustRun } from './harness/run-command.ts';
 import { skippable } from './harness/skippable.ts';
 import { TemporaryDirectory } from './harness/temporary-directory.ts';
 
+const main = join(import.meta.dirname, '../../agent/main.ts');
 const skipReason = privateStoreSkipReason();
 
 /** A flake of two hosts, of which one cannot be built, with an input whose text is what the other's system is. */
@@ -187,3 +189,55 @@ skippable(test, skipReason)('an update that fails leaves the branch as it was', 
   const built = await scene.build('laptop');
   expect(built.code, built.stderr).toBe(0);
 });
+
+skippable(test, skipReason)(
+  'with the real push, the Pi has the host’s system as its root, which a laptop takes from there, and the next one beside it',
+  async () => {
+    await using scene = await Scene.create();
+    await mustRun([
+      process.execPath,
+      main,
+      'keygen',
+      'home-1',
+      '--secret-key-file',
+      scene.at('credentials/signing-key'),
+      '--public-key-file',
+      scene.at('public-key'),
+    ]);
+    const publicKey = (await readFile(scene.at('public-key'), 'utf8')).trim();
+    await using pi = await Pi.start({ publicKey });
+    await copyFile(pi.netrc, scene.at('credentials/netrc'));
+    await writeFile(scene.at('narrowcast'), `#!/bin/sh\nexec '${process.execPath}' '${main}' "$@"\n`);
+
+    const built = async () => {
+      const { code, stderr } = await scene.build('laptop', { to: pi.url });
+      expect(code, stderr).toBe(0);
+      return readlink(scene.at('host/result'));
+    };
+    const history = async () => {
+      const headers = { authorization: `Basic ${btoa(`${credentials.name}:${credentials.token}`)}` };
+      const roots = await (await fetch(`${pi.url}/roots`, { headers })).text();
+      return roots.match(/\/nix\/store\/[0-9a-z]{32}-laptop/g);
+    };
+    const first = await built();
+    expect(await history()).toEqual([first]);
+
+    await using laptop = await PrivateStore.create({
+      options: { substituters: pi.url, 'trusted-public-keys': publicKey },
+    });
+    await laptop.mustRun(['nix-store', '--realise', first]);
+    expect(await readFile(laptop.locate(first), 'utf8')).toBe('first');
+
+    await scene.commit('words', { words: 'second' });
+    expect((await scene.run('update', 'update')).code).toBe(0);
+    const second = await built();
+    expect(second).not.toBe(first);
+    expect(await history()).toEqual([second, first]);
+
+    // A token that the Pi does not know: the unit fails, and says why.
+    await writeFile(scene.at('credentials/netrc'), 'machine 127.0.0.1 login builder password wrong\n');
+    const refused = await scene.build('laptop', { to: pi.url });
+    expect(refused.code).not.toBe(0);
+    expect(refused.stderr).toMatch(/401|login|password/i);
+  },
+);
