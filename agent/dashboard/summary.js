@@ -6,6 +6,9 @@ import { today } from './today.js';
 
 /** @typedef {Pick<Day, 'bytes'> & { narinfo: Pick<Day['narinfo'], 'hits' | 'misses'>, nar: Pick<Day['nar'], 'hits' | 'misses'> }} Counted */
 
+/** Keeps the place of a line that is to come. */
+const unknown = '\u00a0';
+
 /**
  * What narrowcast has been good for: today in a sentence, and longer spans in a table.
  * @param {{ known: Known, now: number }} props
@@ -36,10 +39,10 @@ export function Summary({ known, now }) {
           <${Span} name="Today" counted=${counted} />
           <${Span}
             name="Since start"
-            note=${stats && readableTime(now - Date.parse(stats.startedAt))}
+            note=${stats ? readableTime(now - Date.parse(stats.startedAt)) : unknown}
             counted=${stats?.sinceStart}
           />
-          <${Span} name="In total" note=${stats && `since ${dayOfYear(stats.totalsSince)}`} counted=${stats?.totals} />
+          <${Span} name="In total" note=${stats ? `since ${dayOfYear(stats.totalsSince)}` : unknown} counted=${stats?.totals} />
         </tbody>
       </table>
     </section>`;
