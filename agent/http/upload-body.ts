@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { decodeContent } from '../nix/decode.ts';
 import { FormatError } from '../nix/error.ts';
+import { arrived } from '../source/arrived.ts';
 import { UploadError } from '../upload/error.ts';
 import { say } from './reply.ts';
 import { SpentBuffers } from './spent-buffers.ts';
@@ -32,7 +33,7 @@ export async function* bodyOf(
     continued.add(request);
   }
   try {
-    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    for await (const chunk of arrived(request, undefined, 'keep')) {
       yield chunk;
       spent.add(chunk.length);
     }

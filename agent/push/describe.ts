@@ -41,9 +41,9 @@ export function describe(
   return withTrueContentAddress(narinfo, signing.storeDir);
 }
 
-/** Whether nothing vouches for the path: nobody has signed it, we cannot, and it has no content address. */
-export function isUnsigned({ signatures, ca }: PathInfo, { key }: Signing): boolean {
-  return signatures.length === 0 && ca === undefined && key === undefined;
+/** Whether nobody has signed the path and we cannot: a content address alone is not enough for an upload. */
+export function isUnsigned({ signatures }: PathInfo, { key }: Signing): boolean {
+  return signatures.length === 0 && key === undefined;
 }
 
 function signature(info: PathInfo, { storeDir, trusted, key }: Signing): Signature[] {

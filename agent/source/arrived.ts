@@ -13,21 +13,26 @@ export interface Tally {
 
 /**
  * A body's bytes as they come. What has arrived before a cut comes before the error, which a stream would let overtake it: those bytes
- * have crossed the link, and need not do so again. Leaving the loop closes the connection.
+ * have crossed the link, and need not do so again. Leaving the loop closes the connection, unless it is to be kept for an answer.
  */
-export async function* arrived(body: Readable, tally?: Tally): AsyncGenerator<Uint8Array> {
+export async function* arrived(
+  body: Readable,
+  tally?: Tally,
+  leaving: 'close' | 'keep' = 'close',
+): AsyncGenerator<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let waiting = 0;
   let over = false;
   let failure: unknown;
   let wake = () => {};
-  body.on('data', (chunk: Uint8Array) => {
+  const take = (chunk: Uint8Array) => {
     chunks.push(chunk);
     waiting += chunk.length;
     tally?.received(chunk.length);
     if (waiting >= enough) body.pause();
     wake();
-  });
+  };
+  body.on('data', take);
   const ends = (error?: unknown) => {
     if (!over) failure = error;
     over = true;
@@ -54,6 +59,7 @@ export async function* arrived(body: Readable, tally?: Tally): AsyncGenerator<Ui
     }
   } finally {
     if (waiting > 0) tally?.unread(waiting);
-    body.destroy();
+    body.off('data', take);
+    if (leaving === 'close') body.destroy();
   }
 }

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { PassThrough, Readable } from 'node:stream';
 import { expect, test } from 'vitest';
 import { arrived } from '../../../agent/source/arrived.ts';
@@ -61,4 +62,17 @@ test('I8: a reader that waits makes the sender wait', async () => {
   expect(sent).toBeLessThan(300);
   await chunks.return?.(undefined);
   expect(body.destroyed).toBe(true);
+});
+
+test('a connection that is to be kept for an answer is kept, and what still comes can be passed over', async () => {
+  const body = new PassThrough();
+  body.write(Buffer.alloc(5));
+  for await (const chunk of arrived(body, undefined, 'keep')) {
+    expect(chunk.length).toBe(5);
+    break;
+  }
+  expect(body.destroyed).toBe(false);
+  body.resume();
+  body.end(Buffer.alloc(1_000_000));
+  await once(body, 'end');
 });
