@@ -2,6 +2,7 @@
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import type { PushCommandWishes } from './commands/push.ts';
+import type { PushDaemonWishes } from './commands/push-daemon.ts';
 import type { Option } from './config/options.ts';
 import { NarrowcastError } from './nix/error.ts';
 import { hideSecrets } from './telemetry/secrets.ts';
@@ -98,7 +99,8 @@ function commandLine(options: readonly Option[]): Command {
   withPushOptions(program.command('push'))
     .description('send store paths, and all that they refer to, to a cache that takes uploads')
     .argument('<STORE-PATH...>')
-    .requiredOption('--to <URL>', 'where to, such as http://pi:6271')
+    .option('--to <URL>', 'where to, such as http://pi:6271')
+    .option('--queue <DIR>', 'only leave the paths for push-daemon, and return at once')
     .option('--root <NAME>', 'have the cache keep the path under this name')
     .option('--dry-run', 'only say what would be sent')
     .option('--json', 'as JSON')
@@ -122,6 +124,14 @@ function commandLine(options: readonly Option[]): Command {
     .action(async (wishes: { json?: true }) => {
       const { doctor } = await import('./commands/doctor.ts');
       await doctor(wishes, sources());
+    });
+  withPushOptions(program.command('push-daemon'))
+    .description('push what comes into a queue, until SIGINT or SIGTERM')
+    .requiredOption('--queue <DIR>', 'directory of jobs: files with store paths')
+    .requiredOption('--to <URL...>', 'where to, such as http://pi:6271; several at will')
+    .action(async (wishes: PushDaemonWishes) => {
+      const { pushDaemon } = await import('./commands/push-daemon.ts');
+      await pushDaemon(wishes, sources());
     });
   program
     .command('keygen')

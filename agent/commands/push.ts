@@ -4,6 +4,7 @@ import { printStorePath, type StorePath } from '../nix/store-path.ts';
 import { Persistence } from '../push/persistence.ts';
 import { type Plan, planPush } from '../push/plan.ts';
 import { type PushEvents, push as pushPlanned } from '../push/push.ts';
+import { Queue } from '../push/queue.ts';
 import { systemClock } from '../telemetry/clock.ts';
 import { PushTally } from './push/push-tally.ts';
 import { pushablePath } from './push/pushable-path.ts';
@@ -15,7 +16,9 @@ import { UsageError } from './usage-error.ts';
 
 /** What `push` was asked for beside the paths. */
 export interface PushCommandWishes extends PushWishes {
-  readonly to: string;
+  readonly to?: string;
+  /** A queue, instead of a server. */
+  readonly queue?: string;
   readonly root?: string;
   readonly dryRun?: true;
   readonly json?: true;
@@ -45,9 +48,16 @@ export async function push(
   wishes: PushCommandWishes,
   sources: ConfigSources,
 ): Promise<void> {
-  const url = destination(wishes.to);
+  const { to, queue } = wishes;
+  if ((to === undefined) === (queue === undefined))
+    throw new UsageError('Say where to push to: --to URL, or --queue DIR to leave it to push-daemon.');
   const config = await loadConfig(sources);
   const roots = await Promise.all(paths.map((path) => pushablePath(path, config.storeDir)));
+  if (queue !== undefined) {
+    const jobs = await Queue.open(queue, config.storeDir, []);
+    return await jobs.add(roots.map((path) => printStorePath(path, config.storeDir)));
+  }
+  const url = destination(to ?? '');
   if (wishes.root !== undefined && roots.length !== 1)
     throw new UsageError('--root names one store path: push the others by themselves.');
   await using session = await openSession(url, wishes, config);

@@ -12,6 +12,8 @@ export interface LocalStore {
    * @throws PushError `local` when Nix fails, or a path is not in the store
    */
   closure(paths: readonly StorePath[], signal: AbortSignal): Promise<PathInfo[]>;
+  /** Those of the paths that the store does not have. */
+  invalid(paths: readonly StorePath[], signal: AbortSignal): Promise<StorePath[]>;
   /**
    * The path's NAR.
    * @throws PushError `local` when Nix fails
@@ -40,6 +42,13 @@ export class NixStore implements LocalStore {
       if (error instanceof FormatError) throw new PushError('local', error.message, { cause: error });
       throw error;
     }
+  }
+
+  async invalid(paths: readonly StorePath[], signal: AbortSignal): Promise<StorePath[]> {
+    const full = paths.map((path) => printStorePath(path, this.#storeDir));
+    const answer = await text('nix-store', ['--check-validity', '--print-invalid', ...full], signal);
+    const invalid = new Set(answer.split('\n'));
+    return paths.filter((path) => invalid.has(printStorePath(path, this.#storeDir)));
   }
 
   async *dump(path: StorePath, signal: AbortSignal): AsyncGenerator<Uint8Array> {

@@ -52,6 +52,10 @@ export class MadeStore implements LocalStore {
     return [...found.values()];
   }
 
+  async invalid(paths: readonly StorePath[]): Promise<StorePath[]> {
+    return paths.filter((path) => !this.#nars.has(path.base));
+  }
+
   async *dump(path: StorePath): AsyncGenerator<Uint8Array> {
     this.dumped.push(path.base);
     const nar = this.#nars.get(path.base) ?? Buffer.alloc(0);

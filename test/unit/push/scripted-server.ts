@@ -42,10 +42,11 @@ export class ScriptedServer implements AsyncDisposable {
     this.cut = this.#cut.promise;
   }
 
-  static async start(authorization?: string): Promise<ScriptedServer> {
+  /** @param port a free one when left out */
+  static async start(authorization?: string, port = 0): Promise<ScriptedServer> {
     const server = new ScriptedServer();
     server.#authorization = authorization;
-    await once(server.#server.listen(0, '127.0.0.1'), 'listening');
+    await once(server.#server.listen(port, '127.0.0.1'), 'listening');
     return server;
   }
 
