@@ -5,6 +5,7 @@ import { watchNetwork } from '../discovery/network.ts';
 import { DiskCache } from './cache/disk-cache.ts';
 import type { Config } from './config/schema.ts';
 import { Changes } from './http/changes.ts';
+import { CollectPage } from './http/collect.ts';
 import { Dashboard } from './http/dashboard.ts';
 import { Events } from './http/events.ts';
 import { LanFace } from './http/lan.ts';
@@ -99,10 +100,12 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   const events = new Events(report, new Changes(report, counters));
   const stats = new StatsPages(report, events);
   const dashboard = new Dashboard();
+  const collect = new CollectPage(cache);
   const why = new WhyPage({ storeDir, pool, trust, lookup, cache, standings: transfers.standings });
   const localServer = new FaceServer(async (request, response) => {
     await (stats.handle(request, response) ??
       dashboard.handle(request, response) ??
+      collect.handle(request, response) ??
       why.handle(request, response) ??
       local.handle(request, response));
   }, log);

@@ -65,6 +65,15 @@ function commandLine(options: readonly Option[]): Command {
       await scrub(wishes, sources());
     });
   program
+    .command('gc')
+    .description('remove from the cache directory what its limits do not let stay')
+    .option('--dry-run', 'only tell what would go, and why')
+    .option('--json', 'with --dry-run: as JSON')
+    .action(async (wishes: { dryRun?: true; json?: true }) => {
+      const { gc } = await import('./commands/gc.ts');
+      await gc(wishes, sources());
+    });
+  program
     .command('pin')
     .description('keep a store path, and everything that it refers to, in the cache')
     .argument('<NAME>', 'what to call it')

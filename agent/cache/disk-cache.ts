@@ -10,6 +10,7 @@ import { type Files, realFiles } from './files.ts';
 import { GroupedSync } from './grouped-sync.ts';
 import { Holds } from './holds.ts';
 import { Intake } from './intake.ts';
+import { keptPaths } from './kept-paths.ts';
 import { Layout, type NarFile, narFileOf } from './layout.ts';
 import { type CacheLog, silent } from './log.ts';
 import type { NarCache, NarFileFacts, PartialNar, StoredFile } from './nar-cache.ts';
@@ -18,7 +19,6 @@ import { NarinfoFiles } from './narinfo-files.ts';
 import { OtherFiles } from './other-files.ts';
 import { PartialStore } from './partial-store.ts';
 import { PinnedClosure } from './pinned-closure.ts';
-import { Pins } from './pins.ts';
 import { Quarantine } from './quarantine.ts';
 import { Reading } from './reading.ts';
 import { Recompression } from './recompression.ts';
@@ -131,15 +131,11 @@ export class DiskCache implements NarCache {
     const index = this.#index;
     const wrong = this.#wrong;
     const narinfos = new NarinfoFiles(files, layout, sync, storeDir);
-    const pins = new Pins(dir, storeDir, files);
     const roots = new Roots(dir, storeDir, files, wall);
-    const pinnedPaths = async () => [
-      ...(await pins.list()).map(({ path }) => path),
-      ...(await roots.list()).flatMap(({ history }) => history.map(({ path }) => path)),
-    ];
-    const pinned = new PinnedClosure(pinnedPaths, storeDir, narinfos);
+    const pinned = new PinnedClosure(() => keptPaths(dir, storeDir, files), storeDir, narinfos);
     const removal = new Removal(files, layout, sync, index, holds);
     const directory = new CacheDirectory(files, layout, sync, storeDir);
+    const otherFiles = new OtherFiles({ files, layout, sync, take: (bytes) => space.take(bytes) });
     const disk = new DiskState(clock, () => this.#tryDisk(), log);
     const quarantine = new Quarantine(files, layout, wall);
     const space = new Space(
@@ -182,7 +178,7 @@ export class DiskCache implements NarCache {
     const isRead = () => this.#upkeep.scanned !== undefined;
     this.closures = new Closures({ files, layout, index, narinfos, isRead });
     this.roots = roots;
-    this.otherFiles = new OtherFiles({ files, layout, sync, take });
+    this.otherFiles = otherFiles;
     this.#storeDir = storeDir;
     this.#log = log;
     this.#state = { files, layout, sync };
@@ -206,6 +202,7 @@ export class DiskCache implements NarCache {
       removal,
       partials: [partials, uploads],
       quarantine,
+      otherFiles,
       pinned,
       scan: (signal) => scan(files, layout, index, signal),
       tidySpace: () => space.tidy(),
@@ -225,6 +222,11 @@ export class DiskCache implements NarCache {
   async settled(): Promise<void> {
     await this.#upkeep.settled();
     await this.#recompression?.settled();
+  }
+
+  /** Reads the directory anew and removes what is above the limits; resolves to what went meanwhile. */
+  collect(): Promise<Readonly<Removed>> {
+    return this.#upkeep.collect();
   }
 
   stats(): DiskCacheStats {

@@ -7,7 +7,7 @@ import type { GroupedSync } from './grouped-sync.ts';
 import type { Layout } from './layout.ts';
 import type { StoredFile } from './nar-cache.ts';
 import { readChunks } from './read-chunks.ts';
-import { writeAll } from './small-files.ts';
+import { listIfThere, removeIfThere, writeAll } from './small-files.ts';
 
 /** The largest that is taken, in bytes. */
 export const longestOtherFile: number = 64 * 1024 * 1024;
@@ -67,6 +67,18 @@ export class OtherFiles {
       throw error;
     }
     await sync.directory(dirname(place));
+  }
+
+  /** Removes those of no path in particular that were not changed since `olderThan`, in ms since the epoch. */
+  async tidy(olderThan: number): Promise<void> {
+    const { files, layout } = this.#parts;
+    for (const folder of ['log', 'debuginfo', 'realisations']) {
+      const directory = join(layout.dir, folder);
+      for (const name of await listIfThere(files, directory)) {
+        const { isFile, modified } = await files.stat(join(directory, name));
+        if (isFile && modified < olderThan) await removeIfThere(files, join(directory, name));
+      }
+    }
   }
 
   async #write(temporary: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {

@@ -4,6 +4,7 @@ import type { DiskState } from './disk-state.ts';
 import { chooseVictims } from './eviction.ts';
 import type { CacheLog } from './log.ts';
 import type { NarIndex, StoredNar } from './nar-index.ts';
+import type { OtherFiles } from './other-files.ts';
 import type { PartialStore } from './partial-store.ts';
 import type { PinnedClosure } from './pinned-closure.ts';
 import type { Quarantine } from './quarantine.ts';
@@ -28,6 +29,7 @@ export interface UpkeepParts {
   /** Those that go first when there must be room come first. */
   readonly partials: readonly PartialStore[];
   readonly quarantine: Quarantine;
+  readonly otherFiles: OtherFiles;
   readonly pinned: PinnedClosure;
   /** Reads the directory into the index. */
   readonly scan: (signal: AbortSignal) => Promise<ScanReport>;
@@ -138,9 +140,12 @@ export class Upkeep {
   }
 
   async #keepLimits(): Promise<void> {
-    const { directory, maxAge, wall, tidySpace } = this.#parts;
+    const { directory, maxAge, wall, tidySpace, otherFiles } = this.#parts;
     if (!directory.locked) return;
-    if (maxAge > 0) await this.#serial.run(() => this.#remove(0, wall() - maxAge));
+    if (maxAge > 0) {
+      await this.#serial.run(() => this.#remove(0, wall() - maxAge));
+      await otherFiles.tidy(wall() - maxAge);
+    }
     await tidySpace();
   }
 

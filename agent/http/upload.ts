@@ -70,7 +70,7 @@ export class UploadFace {
       [/^\/missing$/, { POST: this.#missing }],
       [/^\/closure\/([0-9a-z]{32})$/, { GET: this.#closure, HEAD: this.#closure }],
       [/^\/roots$/, { GET: this.#roots }],
-      [/^\/roots\/([^/?#]{1,100})$/, { PUT: this.#putRoot, DELETE: this.#deleteRoot }],
+      [/^\/roots\/([^/?#]{1,300})$/, { PUT: this.#putRoot, DELETE: this.#deleteRoot }],
     ];
   }
 
@@ -175,14 +175,14 @@ export class UploadFace {
   readonly #putRoot: Answer = async ({ request, response }, name = '') => {
     const { cache, storeDir, rootHistory, stalled } = this.#options;
     const text = (await smallBody(request, response, stalled, longestStorePath)).toString().trim();
-    const lacking = await cache.setRoot(name, parseStorePath(text, storeDir), rootHistory);
+    const lacking = await cache.setRoot(percentDecoded(name), parseStorePath(text, storeDir), rootHistory);
     if (lacking !== undefined)
       throw new UploadError(409, `The path with the hash ${lacking} is not here: upload all of it first.`);
     say(response, 201, 'set');
   };
 
   readonly #deleteRoot: Answer = async ({ response }, name = '') => {
-    if (await this.#options.cache.roots.remove(name)) return say(response, 200, 'removed');
+    if (await this.#options.cache.roots.remove(percentDecoded(name))) return say(response, 200, 'removed');
     say(response, 404, 'There is no such root.');
   };
 }
