@@ -89,13 +89,13 @@ export class Choice {
    * The best supply now. Waits for one, if that is worth it.
    * @throws NarUnavailable when there is none
    */
-  async next(begun: Begun | undefined): Promise<Supply> {
-    const { known, clock, signal, mayWait } = this.#options;
+  async next(begun: Begun | undefined, signal = this.#options.signal): Promise<Supply> {
+    const { known, clock, mayWait } = this.#options;
     this.#slowSamples = 0;
     this.#crawled = 0;
     for (;;) {
       signal.throwIfAborted();
-      using change = new PoolChange(this.#options);
+      using change = new PoolChange({ ...this.#options, signal });
       const left = await this.#left(begun);
       const best = this.#best(left, begun);
       if (best !== undefined) {

@@ -93,12 +93,12 @@ export class DiskCopy {
       known.stored = true;
   }
 
-  /** What is there of the file is of no use. */
-  async discard(): Promise<void> {
+  /** What is there of the file is of no use; `forGood`: nor is the disk. */
+  async discard({ forGood }: { readonly forGood: boolean }): Promise<void> {
     const { known, cache } = this.#options;
     this.#copy = undefined;
     await this.#partial?.discard();
-    this.#partial = await cache?.partial(known.narHash);
+    this.#partial = forGood ? undefined : await cache?.partial(known.narHash);
     this.#takes = this.#partial !== undefined;
   }
 

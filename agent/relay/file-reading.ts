@@ -6,6 +6,7 @@ import { SourceError } from '../source/error.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { Choice, Origin } from './choice.ts';
 import type { Givers } from './givers.ts';
+import { Notice } from './notice.ts';
 import { Pace } from './pace.ts';
 import type { Begun, NarFile, Supply } from './supply.ts';
 
@@ -27,6 +28,9 @@ export interface FileReadingOptions {
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
+
+/** So many chunks wait in memory for whom reads slowly. */
+const maxUnstored = 4;
 
 /** Another file of the same NAR has to be read, from its first byte on. */
 export class SwitchFile extends Error {
@@ -50,35 +54,46 @@ export interface Progress {
   readonly source: string | undefined;
 }
 
-/** Reads one file from its first byte to its last, from as many supplies as it takes, each from where the one before stopped. */
+/**
+ * Reads one file from its first byte to its last, from as many supplies as it takes, each from where the one before stopped. What comes
+ * goes to the disk as fast as it comes and is read back from there, so that neither a slow client nor a slow decoder holds the
+ * link back.
+ */
 export class FileReading {
   readonly file: NarFile;
   readonly #options: FileReadingOptions;
   readonly #hash = createHash('sha256');
   readonly #supplies = new Map<string, Supply>();
   readonly #earlier: number;
-  #position = 0;
+  /** What the disk did not take. */
+  readonly #unstored: Uint8Array[] = [];
+  readonly #moved = new Notice();
+  #storing: boolean;
+  readonly #leaving = new AbortController();
+  #received: number;
+  #read = 0;
   #size: number | undefined;
-  #storing = true;
   #giving: { readonly id: string; readonly pace: Pace } | undefined;
 
   constructor(options: FileReadingOptions) {
     const { supply, partial, narinfo } = options;
     this.#options = options;
     this.file = partial?.meta ?? supply.file;
+    this.#storing = partial !== undefined;
     this.#earlier = partial?.length ?? 0;
+    this.#received = this.#earlier;
     if (this.file.compression === 'none') this.#size = narinfo.narSize;
     else if (this.#earlier > 0 && this.#earlier === this.file.fileSize) this.#size = this.#earlier;
   }
 
   /** What there is of the file so far. */
   get begun(): Begun {
-    return { file: this.file, bytes: this.#position, trusted: this.trusted };
+    return { file: this.file, bytes: this.#received, trusted: this.trusted };
   }
 
   get progress(): Progress {
     return {
-      received: this.#position,
+      received: this.#received,
       total: this.#size ?? this.file.fileSize,
       rate: this.#giving?.pace.rate ?? 0,
       source: this.#giving?.id,
@@ -103,7 +118,13 @@ export class FileReading {
       this.file.compression === 'none'
         ? this.#options.narinfo.narHash
         : { algorithm: 'sha256', digest: this.#hash.copy().digest() };
-    return { hash, size: this.#position };
+    return { hash, size: this.#read };
+  }
+
+  /** Nobody wants the rest. To be called before the loop over `bytes` is left early, which would else wait for what comes next. */
+  leave(): void {
+    this.#leaving.abort(new Error('the file is not read to its end'));
+    this.#moved.give();
   }
 
   /**
@@ -111,23 +132,55 @@ export class FileReading {
    * @throws SwitchFile when the best supply has another file; NarUnavailable when there is none; CacheError when the partial file fails
    */
   async *bytes(): AsyncGenerator<Uint8Array> {
-    const { partial, choice, signal } = this.#options;
-    if (partial !== undefined) for await (const chunk of partial.read(0)) yield this.#count(chunk);
-    let { supply } = this.#options;
-    while (!this.#whole) {
-      signal.throwIfAborted();
-      if (!choice.continues(supply, this.begun)) throw new SwitchFile(supply);
-      yield* this.#bytesFrom(supply);
-      if (!this.#whole) supply = await choice.next(this.begun);
+    const signal = AbortSignal.any([this.#options.signal, this.#leaving.signal]);
+    let outcome: { readonly error: unknown } | undefined;
+    const ends = (error?: unknown) => {
+      outcome = { error };
+      this.#moved.give();
+    };
+    const fetching = this.#fetch(signal).then(() => ends(), ends);
+    try {
+      for (;;) {
+        const ended = outcome;
+        const moved = this.#moved.next();
+        yield* this.#arrived();
+        if (ended?.error !== undefined) throw ended.error;
+        if (ended !== undefined) return;
+        await moved;
+      }
+    } finally {
+      this.leave();
+      await fetching;
     }
   }
 
-  /** What a supply gives, up to where it stops, is left, or the file ends. */
-  async *#bytesFrom(supply: Supply): AsyncGenerator<Uint8Array> {
-    const { choice, clock, signal, progress, givers } = this.#options;
+  /** What has come and was not read yet: first what is on disk, then what the disk did not take. */
+  async *#arrived(): AsyncGenerator<Uint8Array> {
+    const { partial } = this.#options;
+    if (partial !== undefined && this.#read < partial.length)
+      for await (const chunk of partial.read(this.#read)) yield this.#count(chunk);
+    for (let chunk = this.#unstored.shift(); chunk !== undefined; chunk = this.#unstored.shift()) {
+      this.#moved.give();
+      yield this.#count(chunk);
+    }
+  }
+
+  async #fetch(signal: AbortSignal): Promise<void> {
+    const { choice } = this.#options;
+    for (let { supply } = this.#options; !this.#whole; ) {
+      signal.throwIfAborted();
+      if (!choice.continues(supply, this.begun)) throw new SwitchFile(supply);
+      await this.#fetchFrom(supply, signal);
+      if (!this.#whole) supply = await choice.next(this.begun, signal);
+    }
+  }
+
+  /** Takes what a supply gives, up to where it stops, is left, or the file ends. */
+  async #fetchFrom(supply: Supply, signal: AbortSignal): Promise<void> {
+    const { choice, clock, progress, givers } = this.#options;
     const pace = new Pace(clock);
     this.#giving = { id: supply.id, pace };
-    const from = this.#position;
+    const from = this.#received;
     let skip = 0;
     try {
       const body = await supply.open(from, signal);
@@ -144,22 +197,21 @@ export class FileReading {
         givers.gives(supply, whole.length, known);
         if (chunk.length === 0) continue;
         this.#supplies.set(supply.id, supply);
-        await this.#store(chunk, supply);
-        yield this.#count(chunk);
+        await this.#keep(chunk, supply, signal);
         const sample = pace.sample();
         if (sample !== undefined) supply.delivered(sample);
         if (sample !== undefined && !(await choice.stays(supply, sample, this.begun, this.#rest))) return;
       }
       // It says that this is the end, even if it gave nothing.
       this.#supplies.set(supply.id, supply);
-      this.#size ??= this.#position;
+      this.#size ??= this.#received;
       if (this.#whole) return;
-      const missing = `${supply.id} ended ${this.file.url} after ${this.#position} of ${this.#size} bytes`;
+      const missing = `${supply.id} ended ${this.file.url} after ${this.#received} of ${this.#size} bytes`;
       throw new SourceError('broken', missing);
     } catch (error) {
       if (!(error instanceof SourceError)) throw error;
       // A source without ranges gives everything anew each time.
-      const progressed = skip === 0 && this.#position - from >= progress;
+      const progressed = skip === 0 && this.#received - from >= progress;
       await choice.failed(supply, error, from, progressed);
     } finally {
       this.#giving = undefined;
@@ -171,8 +223,8 @@ export class FileReading {
   /** @throws SourceError `wrong` when the file is not of the size it had */
   #learnSize(size: number | undefined, supply: Supply): void {
     if (size === undefined) return;
-    if ((this.#size !== undefined && this.#size !== size) || size < this.#position) {
-      const had = this.#size ?? `${this.#position} or more`;
+    if ((this.#size !== undefined && this.#size !== size) || size < this.#received) {
+      const had = this.#size ?? `${this.#received} or more`;
       throw new SourceError(
         'wrong',
         `${supply.id} has ${supply.file.url} with ${size} bytes instead of ${had}`,
@@ -181,25 +233,40 @@ export class FileReading {
     this.#size = size;
   }
 
-  async #store(chunk: Uint8Array, supply: Supply): Promise<void> {
-    const { partial, refused } = this.#options;
-    if (partial === undefined || supply.stored || !this.#storing) return;
-    this.#storing = await partial.append(chunk);
-    if (!this.#storing) refused();
-  }
-
-  get #whole(): boolean {
-    return this.#size !== undefined && this.#position >= this.#size;
+  /** Stores what came; what the disk does not take waits in memory, a little, until it is read. */
+  async #keep(chunk: Uint8Array, supply: Supply, signal: AbortSignal): Promise<void> {
+    const { partial, refused, narinfo } = this.#options;
+    this.#received += chunk.length;
+    if (this.#received > longestFile(narinfo))
+      throw new SourceError('wrong', `${supply.id} gives more for ${supply.file.url} than its NAR can need`);
+    const before = partial?.length ?? 0;
+    if (partial !== undefined && this.#storing && !(await partial.append(chunk))) {
+      this.#storing = false;
+      refused();
+    }
+    const stored = (partial?.length ?? 0) - before;
+    if (stored < chunk.length) this.#unstored.push(chunk.subarray(stored));
+    this.#moved.give();
+    while (this.#unstored.length > maxUnstored && !signal.aborted) await this.#moved.next();
   }
 
   #count(chunk: Uint8Array): Uint8Array {
-    this.#position += chunk.length;
+    this.#read += chunk.length;
     if (this.file.compression !== 'none') this.#hash.update(chunk);
     return chunk;
   }
 
+  get #whole(): boolean {
+    return this.#size !== undefined && this.#received >= this.#size;
+  }
+
   /** Bytes still to come, as far as known. */
   get #rest(): number {
-    return (this.#size ?? this.file.fileSize ?? this.#options.narinfo.narSize) - this.#position;
+    return (this.#size ?? this.file.fileSize ?? this.#options.narinfo.narSize) - this.#received;
   }
+}
+
+/** No compression makes a NAR longer than this, in bytes. */
+function longestFile({ narSize }: Narinfo): number {
+  return 1.1 * narSize + 65_536;
 }

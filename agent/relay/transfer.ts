@@ -274,6 +274,15 @@ export class Transfer {
   }
 
   async #accept(chunk: Uint8Array, reading: FileReading): Promise<void> {
+    try {
+      await this.#pass(chunk, reading);
+    } catch (error) {
+      reading.leave();
+      throw error;
+    }
+  }
+
+  async #pass(chunk: Uint8Array, reading: FileReading): Promise<void> {
     const { disputed } = this.#release;
     this.#release.accept(chunk);
     if (this.#release.disputed && !disputed) this.#dispute();
@@ -313,11 +322,12 @@ export class Transfer {
       return {};
     }
     const wrong = error instanceof WrongNar || error instanceof FormatError;
+    const unreadable = error instanceof CacheError;
     if (wrong) await this.#choice.wrong(reading.origin, error);
-    else if (!(error instanceof CacheError)) throw error;
+    else if (!unreadable) throw error;
     this.#reading = undefined;
     this.#lost(reading.begun);
-    await this.#disk.discard();
+    await this.#disk.discard({ forGood: unreadable });
     return {};
   }
 
@@ -354,7 +364,9 @@ export class Transfer {
     const { start } = this.#window;
     this.#clientPause = Math.min(clientPause, this.#clientPause + (clientPause * added) / window);
     this.#clientPause -= await this.#readers.allAt(keepFrom, start, this.released, this.#clientPause);
-    if (!readable) await this.#readers.foremostAt(keepFrom, start, this.released);
+    // While bytes are compared nobody gets any: to wait would be for ever.
+    const moves = !this.#release.comparing;
+    if (!readable && moves) await this.#readers.foremostAt(keepFrom, start, this.released);
     this.#abort.signal.throwIfAborted();
     this.#window.dropBefore(keepFrom);
   }

@@ -275,6 +275,8 @@ export class MonitoredSource {
     const before = this.#health;
     this.#health = health;
     this.#reason = error.message;
+    // After sleep, or behind another router, connections that were open are dead without saying so: a probe must not use them.
+    if (error.fault === 'silent') void this.source.dropConnections();
     this.#scheduleProbe(error.retryAfter ?? 0);
     if (before === health) return;
     this.#healthSince = this.#clock.now();

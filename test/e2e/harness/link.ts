@@ -30,6 +30,7 @@ export class Link extends EventEmitter<{ bytes: [total: number] }> implements As
   readonly #options: LinkOptions;
   readonly #server: Server = createServer({ pauseOnConnect: true }, (client) => void this.#carry(client));
   readonly #clients = new Set<Socket>();
+  readonly #forgotten = new WeakSet<Socket>();
   readonly #cuts: number[] = [];
   #silent = false;
   #freeAt = 0;
@@ -75,6 +76,11 @@ export class Link extends EventEmitter<{ bytes: [total: number] }> implements As
     this.#silent = true;
   }
 
+  /** The connections that there are carry nothing any more, as after a machine has slept; new ones do. */
+  forget(): void {
+    for (const client of this.#clients) this.#forgotten.add(client);
+  }
+
   /** Cuts every connection, and refuses new ones. */
   close(how: 'reset' | 'end' = 'reset'): void {
     this.#server.close();
@@ -100,14 +106,15 @@ export class Link extends EventEmitter<{ bytes: [total: number] }> implements As
     client.once('close', () => server.destroy());
     client.on('data', (chunk) => {
       this.#note(chunk);
-      if (!this.#silent) server.write(chunk);
+      if (!this.#isSilent(client)) server.write(chunk);
     });
     client.resume();
+    const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
     try {
-      for await (const chunk of server) await this.#send(client, chunk);
+      for await (const chunk of server) await this.#send(client, chunk, closed);
       client.end();
     } catch {
-      if (!this.#silent) client.resetAndDestroy();
+      if (!this.#isSilent(client)) client.resetAndDestroy();
     }
   }
 
@@ -136,15 +143,15 @@ export class Link extends EventEmitter<{ bytes: [total: number] }> implements As
       this.requests.push({ path, at: Date.now(), ...(range !== undefined && { range }) });
   }
 
-  async #send(client: Socket, chunk: Buffer): Promise<void> {
+  async #send(client: Socket, chunk: Buffer, closed: Promise<void>): Promise<void> {
     for (let at = 0; at < chunk.length; ) {
       const untilCut = (this.#cuts[0] ?? Number.POSITIVE_INFINITY) - this.bytes;
       const bytes = chunk.subarray(at, at + Math.max(1, Math.min(piece, untilCut)));
       await this.#turn(bytes.length);
-      if (this.#silent) return await new Promise(() => {});
+      if (this.#isSilent(client)) return await new Promise(() => {});
       if (client.destroyed) return;
       const sent = new Promise<void>((resolve) => client.write(bytes, () => resolve()));
-      await Promise.race([sent, once(client, 'close')]);
+      await Promise.race([sent, closed]);
       at += bytes.length;
       this.bytes += bytes.length;
       this.emit('bytes', this.bytes);
@@ -153,6 +160,10 @@ export class Link extends EventEmitter<{ bytes: [total: number] }> implements As
         this.cut(this.#cuts.length % 2 === 0 ? 'reset' : 'end');
       }
     }
+  }
+
+  #isSilent(client: Socket): boolean {
+    return this.#silent || this.#forgotten.has(client);
   }
 
   /** Waits until the link has carried what was to be sent before. */

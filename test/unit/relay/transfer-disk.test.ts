@@ -81,6 +81,23 @@ describe('a disk that cannot be read', () => {
   });
 });
 
+describe('a disk that takes bytes and gives none back', () => {
+  test('costs the bytes that it took, once, and nothing is stored', async () => {
+    const disk = new FaultyFiles();
+    const { cache, close } = await temporaryCache(disk);
+    onTestFinished(close);
+    const w = await scene({ cache });
+    let reads = 0;
+    disk.verdict = ({ name, path }) =>
+      name === 'read' && path.includes('/partial/') && ++reads > 20 ? 'EIO' : undefined;
+    const source = w.add(upstream({ chunk: 1_000, pause: 10 }), 'xz');
+    expectWhole(await w.run(w.get()));
+    expect(reads).toBe(21);
+    expect(source.opened).toHaveLength(2);
+    expect(w.known.stored).toBe(false);
+  });
+});
+
 describe('without a disk', () => {
   test('clients that keep up share one request', async () => {
     const w = await scene({ disk: false });
@@ -129,6 +146,19 @@ describe('without a disk', () => {
     w.add(upstream(), 'xz');
     expect((await w.run(w.get({ from: got.bytes.length }))).how).toBe('unavailable');
     expectWhole(await w.run(w.get()));
+  });
+
+  test('one whose bytes a second source disputes is cut when the NAR is too large to wait for it in memory', async () => {
+    const w = await scene({ disk: false });
+    w.add(
+      lan({ file: flipped(files.none, 5_000), openings: [{ cutAfter: 20_000 }, { refuse: 'gone' }] }),
+      'none',
+    );
+    w.add(upstream(), 'xz');
+    const got = await w.run(w.get());
+    expect(got.how).toBe('cut');
+    expect(got.bytes.length).toBeGreaterThan(5_000);
+    expect((await w.run(w.get({ from: got.bytes.length }))).how).toBe('unavailable');
   });
 
   test('small NARs are held back as far as memory for that goes, then given out as they come', async () => {
