@@ -27,6 +27,7 @@ import { Roots } from './roots.ts';
 import { scan } from './scan.ts';
 import { Space } from './space.ts';
 import { StateFile } from './state-file.ts';
+import { StoredChecks } from './stored-checks.ts';
 import { Storing } from './storing.ts';
 import { type ScanStats, Upkeep } from './upkeep.ts';
 
@@ -93,6 +94,7 @@ export class DiskCache implements NarCache {
   readonly #disk: DiskState;
   readonly #index = new NarIndex();
   readonly #wrong = new Set<NarFile>();
+  readonly #checks = new StoredChecks();
   readonly #removal: Removal;
   readonly #reading: Reading;
   readonly #storing: Storing;
@@ -249,8 +251,17 @@ export class DiskCache implements NarCache {
     return this.#reading.narinfo(path);
   }
 
-  open(narinfo: Narinfo): Promise<StoredFile | undefined> {
-    return this.#reading.open(narinfo);
+  async open(narinfo: Narinfo): Promise<StoredFile | undefined> {
+    const file = await this.#reading.open(narinfo);
+    if (file === undefined) return undefined;
+    try {
+      if (await this.#checks.isRight(narinfo, file)) return file;
+      await this.quarantine(narinfo, 'its file is not the one that its narinfo describes');
+    } catch (error) {
+      if (!(error instanceof CacheError)) throw error;
+    }
+    await file.close();
+    return undefined;
   }
 
   async pathsOf(url: string): Promise<readonly HashPart[]> {

@@ -11,7 +11,10 @@ export interface NarCache {
    */
   narinfo(hashPart: HashPart): Promise<Narinfo | undefined>;
 
-  /** Opens a stored NAR, which is not evicted while it is open; undefined when it is gone. Counts as a use. */
+  /**
+   * Opens a stored NAR, which is not evicted while it is open; undefined when it is gone, and when its file turns out not to be what
+   * its narinfo says, which is looked into at first use. Counts as a use.
+   */
   open(narinfo: Narinfo): Promise<StoredFile | undefined>;
 
   /** The paths whose narinfos name a stored NAR file by this URL. Waits for the first reading of the directory where it must. */
@@ -37,6 +40,8 @@ export interface NarCache {
 export interface StoredFile {
   /** Bytes. */
   readonly size: number;
+  /** When it was last written to, in ms since the epoch. */
+  readonly modified: number;
   /**
    * The bytes from `offset` to the end, in chunks of up to 256 KiB.
    * @throws CacheError `cache-read` when the disk fails, the file is shorter than it was, or it has been closed

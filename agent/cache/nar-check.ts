@@ -33,6 +33,17 @@ export async function checkNar(narinfo: Narinfo, bytes: AsyncIterable<Uint8Array
   return fileFault(narinfo, file) ?? 'right';
 }
 
+/** Whether a file is the one that the narinfo describes: by FileHash, which is quick, or by NarHash where there is no such. The bytes' own errors come through. */
+export async function isRightFile(narinfo: Narinfo, bytes: AsyncIterable<Uint8Array>): Promise<boolean> {
+  if (narinfo.fileHash?.algorithm !== 'sha256') {
+    const check = await checkNar(narinfo, bytes);
+    return check === 'right' || check === 'undecodable';
+  }
+  const file = new Digest();
+  for await (const chunk of bytes) file.add(chunk);
+  return fileFault(narinfo, file) === undefined;
+}
+
 function fileFault({ fileHash, fileSize }: Narinfo, file: Digest): { wrong: string } | undefined {
   if (fileSize !== undefined && file.size !== fileSize)
     return { wrong: `its file has ${file.size} bytes instead of ${fileSize}` };

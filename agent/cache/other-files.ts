@@ -44,8 +44,13 @@ export class OtherFiles {
       await file?.close();
       return undefined;
     }
-    const { size } = facts;
-    return { size, read: (offset) => readChunks(file, path, offset, () => size), close: () => file.close() };
+    const { size, modified } = facts;
+    return {
+      size,
+      modified,
+      read: (offset) => readChunks(file, path, offset, () => size),
+      close: () => file.close(),
+    };
   }
 
   /**

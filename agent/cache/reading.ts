@@ -73,7 +73,7 @@ export class Reading {
       const facts = await file.facts();
       if (describes(narinfo, facts)) {
         await this.#used(name, facts);
-        return this.#storedFile(file, name, facts.size, letGo);
+        return this.#storedFile(file, name, facts, letGo);
       }
     } catch (error) {
       if (!isAbsent(error)) this.#failures += 1;
@@ -83,12 +83,13 @@ export class Reading {
     return undefined;
   }
 
-  #storedFile(file: OpenFile, name: NarFile, size: number, letGo: () => void): StoredFile {
+  #storedFile(file: OpenFile, name: NarFile, { size, modified }: FileFacts, letGo: () => void): StoredFile {
     const failed = () => {
       this.#failures += 1;
     };
     return {
       size,
+      modified,
       async *read(offset) {
         try {
           yield* readChunks(file, name, offset, () => size);

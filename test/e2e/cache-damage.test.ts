@@ -47,10 +47,16 @@ async function damage(cache: string, { path }: FixturePath): Promise<string> {
   return url.slice('nar/'.length);
 }
 
-/** In every compression, and small enough to be held back until they are verified. */
-const small = ['lowest-leaf-8', 'middle-leaf-3', 'stored-gzipped', 'stored-brotlied', 'stored-as-is'];
-/** Larger than that. */
-const large = ['upper-leaf-0', 'top-leaf-0'];
+/** In every compression; some are small enough to be held back until they are verified, the last two are not. */
+const names = [
+  'lowest-leaf-8',
+  'middle-leaf-3',
+  'stored-gzipped',
+  'stored-brotlied',
+  'stored-as-is',
+  'upper-leaf-0',
+  'top-leaf-0',
+];
 
 describe('a bit flipped in a stored NAR', () => {
   let directory: TemporaryDirectory;
@@ -68,7 +74,7 @@ describe('a bit flipped in a stored NAR', () => {
       'trusted-public-keys': [fixture.publicKey],
       cache: { dir: cache },
     };
-    const targets = [...small, ...large].map((name) => pathNamed(fixture, name));
+    const targets = names.map((name) => pathNamed(fixture, name));
     const { code, stderr } = await narrowcast(['fetch', ...targets.map(({ path }) => path)], config);
     expect(code, stderr).toBe(0);
     damaged = await Promise.all(targets.map((target) => damage(cache, target)));
@@ -86,31 +92,23 @@ describe('a bit flipped in a stored NAR', () => {
     expect(stats).toMatchObject({ cache: { quarantine: { nars: damaged.length } } });
   }
 
-  test('never reaches a reader with its NAR whole, and not at all where a source has the right one', {
+  test('never reaches a reader', {
     timeout: 60_000,
   }, async () => {
     await using relay = await RelayProcess.start(config);
-    for (const name of small)
+    for (const name of names)
       expect([name, await read(relay, pathNamed(fixture, name))]).toEqual([name, 'right']);
-    for (const name of large)
-      expect(['right', 'cut'], name).toContain(await read(relay, pathNamed(fixture, name)));
     await expectQuarantined(relay);
-    for (const name of large)
-      expect([name, await read(relay, pathNamed(fixture, name))]).toEqual([name, 'right']);
     await relay.stop();
     const { code, stdout, stderr } = await narrowcast(['scrub'], config);
     expect([code, stderr], stdout).toEqual([0, '']);
   });
 
-  test('offline ends in a cut or in 404, and then in 404', { timeout: 60_000 }, async () => {
+  test('offline ends in 404', { timeout: 60_000 }, async () => {
     await nginx[Symbol.asyncDispose]();
     await using relay = await RelayProcess.start(config);
-    for (const name of small)
+    for (const name of names)
       expect([name, await read(relay, pathNamed(fixture, name))]).toEqual([name, '404']);
-    for (const name of large)
-      expect(['cut', '404'], name).toContain(await read(relay, pathNamed(fixture, name)));
     await expectQuarantined(relay);
-    for (const name of [...small, ...large])
-      expect([name, await read(relay, pathNamed(fixture, name))]).toEqual([name, '404']);
   });
 });

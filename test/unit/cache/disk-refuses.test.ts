@@ -164,7 +164,7 @@ test('EIO at any read: it counts, and reads as absent or ends with an error', as
     expect(cache.stats().failedReads).toBe(failures.length);
   }
   files.verdict = () => undefined;
-  expect(failures).toEqual(['open-read', 'read', 'stat', 'open-read', 'facts', 'read']);
+  expect(failures).toEqual(['open-read', 'read', 'stat', 'open-read', 'facts', 'read', 'read']);
   expect(await fetched(cache, one)).toEqual(one.file);
   expect(cache.stats().disk.condition).toBe('ok');
 });
