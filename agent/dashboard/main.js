@@ -13,9 +13,16 @@ let known = nothingKnown;
 let condition = /** @type {Condition} */ ('connecting');
 let heardAt = 0;
 let day = dayOf(Date.now());
-/** @type {string[]} */
+/** @type {{ number: number, text: string }[]} */
 let said = [];
+let sentences = 0;
 let drawing = false;
+
+/** Lets a screen reader say this. @param {string} text */
+function say(text) {
+  sentences += 1;
+  said = [...said, { number: sentences, text }].slice(-5);
+}
 
 /** Draws once before the next frame, however much has happened. */
 function draw() {
@@ -23,10 +30,7 @@ function draw() {
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
-    render(
-      html`<${Page} ...${{ known, rates, condition, heardAt, now: Date.now(), said: said.join('. ') }} />`,
-      root,
-    );
+    render(html`<${Page} ...${{ known, rates, condition, heardAt, now: Date.now(), said }} />`, root);
   });
 }
 
@@ -35,13 +39,12 @@ const refresh = follow({
     const before = known.stats;
     known = told(known, event);
     heardAt = Date.now();
-    const fresh = news(before, known.stats);
-    if (fresh.length > 0) said = fresh;
+    for (const text of news(before, known.stats)) say(text);
     draw();
   },
   become(next) {
     if (next === condition) return;
-    if (condition !== 'connecting') said = [newsOfCondition[next]];
+    if (condition !== 'connecting') say(newsOfCondition[next]);
     condition = next;
     draw();
   },

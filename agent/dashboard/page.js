@@ -14,7 +14,7 @@ import { Transfers } from './transfers.js';
 
 /**
  * All that is shown.
- * @param {{ known: Known, rates: Rates, condition: Condition, heardAt: number, now: number, said: string }} props
+ * @param {{ known: Known, rates: Rates, condition: Condition, heardAt: number, now: number, said: readonly { number: number, text: string }[] }} props
  */
 export function Page({ known, rates, condition, heardAt, now, said }) {
   const { stats, requests, rejections } = known;
@@ -30,5 +30,7 @@ export function Page({ known, rates, condition, heardAt, now, said }) {
       <${Rejections} rejections=${rejections} peers=${peers} />
       <${Requests} requests=${requests} peers=${peers} />
     </main>
-    <p class="sr" role="status">${said}</p>`;
+    <div class="sr" role="log" aria-label="Changes">
+      ${said.map(({ number, text }) => html`<p key=${number}>${text}</p>`)}
+    </div>`;
 }

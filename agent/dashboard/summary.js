@@ -4,7 +4,8 @@ import { dayOfYear, readableBytes, readableShare, readableTime } from './amounts
 import { html } from './preact.js';
 import { today } from './today.js';
 
-/** @typedef {Pick<Day, 'bytes'> & { narinfo: Pick<Day['narinfo'], 'hits' | 'misses'>, nar: Pick<Day['nar'], 'hits' | 'misses'> }} Counted */
+/** @typedef {Pick<Day['narinfo'], 'requests' | 'hits' | 'misses'>} Requests */
+/** @typedef {{ bytes: Counts['bytes'], narinfo: Requests, nar: Requests }} Counted */
 
 /** Keeps the place of a line that is to come. */
 const unknown = '\u00a0';
@@ -20,7 +21,7 @@ export function Summary({ known, now }) {
     <section class="wide today" aria-labelledby="today">
       <div>
         <h2 id="today" class="sr">Today</h2>
-        ${stats === undefined ? html`<p class="claim"></p>` : html`<${Claim} bytes=${counted?.bytes} />`}
+        ${counted === undefined ? html`<p class="claim"></p>` : html`<${Claim} counted=${counted} />`}
         <${Shares} bytes=${counted?.bytes} />
       </div>
       <table>
@@ -48,18 +49,23 @@ export function Summary({ known, now }) {
     </section>`;
 }
 
-/** @param {{ bytes: Counts['bytes'] | undefined }} props */
-function Claim({ bytes }) {
-  const came = bytes === undefined ? 0 : arrived(bytes);
-  if (bytes === undefined || came === 0)
-    return html`
-      <p class="claim">Nothing arrived yet today.</p>`;
+/** @param {{ counted: Counted }} props */
+function Claim({ counted: { bytes, narinfo, nar } }) {
+  if (narinfo.requests + nar.requests === 0) return html`<p class="claim">Nothing asked for yet today.</p>`;
+  const came = arrived(bytes);
   return html`
     <p class="claim">
       ${readableBytes(came)} arrived today.
       <br />
-      <em>${readableShare(came - bytes.fromUpstream, came)}</em> did not cross your downlink.
+      ${crossed(bytes.fromUpstream, came)}
     </p>`;
+}
+
+/** @param {number} upstream @param {number} came */
+function crossed(upstream, came) {
+  if (upstream === 0) return 'Nothing crossed your downlink.';
+  if (upstream > 0.99 * came) return 'All of it crossed your downlink.';
+  return html`<em>${readableShare(came - upstream, came)}</em> did not cross your downlink.`;
 }
 
 /** @param {{ bytes: Counts['bytes'] | undefined }} props */

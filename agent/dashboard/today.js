@@ -41,9 +41,9 @@ export function daysUpTo(known, now) {
   return [...before, { day: dayOf(now), bytes: counted.bytes }];
 }
 
-/** @param {{ hits: number, misses: number }} counted */
-function hits({ hits, misses }) {
-  return { hits, misses };
+/** @param {{ requests: number, hits: number, misses: number }} counted */
+function hits({ requests, hits, misses }) {
+  return { requests, hits, misses };
 }
 
 /**
