@@ -1,8 +1,6 @@
 #!/usr/bin/env node
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import packageJson from '../package.json' with { type: 'json' };
-import type { PushCommandWishes } from './commands/push.ts';
-import type { PushDaemonWishes } from './commands/push-daemon.ts';
+import { CommanderError } from 'commander';
+import { commandLine } from './command-line.ts';
 import type { Option } from './config/options.ts';
 import { NarrowcastError } from './nix/error.ts';
 import { hideSecrets } from './telemetry/secrets.ts';
@@ -26,147 +24,6 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-function commandLine(options: readonly Option[]): Command {
-  const program = new Command('narrowcast')
-    .description(packageJson.description)
-    .version(packageJson.version)
-    .option('--config <FILE>', 'read this file ($NARROWCAST_CONFIG, else /etc/narrowcast/config.toml)')
-    .option('--option <KEY VALUE>', 'override a key of the configuration; may be repeated', refuseOption)
-    .addHelpText('after', '\nExit codes: 0 ok, 1 runtime failure, 2 usage or configuration, 130 interrupted')
-    .helpCommand(false)
-    .configureHelp({ showGlobalOptions: true })
-    .exitOverride()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'narrowcast: ')) })
-    .showHelpAfterError("Try 'narrowcast --help'.")
-    .hook('preSubcommand', addReference);
-  const sources = () => ({ file: program.opts<{ config?: string }>().config, options });
-  program
-    .command('serve')
-    .description('run the relay until SIGINT or SIGTERM')
-    .action(async () => {
-      const { serve } = await import('./commands/serve.ts');
-      await serve(sources());
-    });
-  program
-    .command('fetch')
-    .description('fetch store paths into the cache, through the running agent or one of its own')
-    .argument('<STORE-PATH...>')
-    .option('--closure', 'and everything that they refer to')
-    .action(async (paths: string[], wishes: { closure?: true }) => {
-      const { fetch } = await import('./commands/fetch.ts');
-      await fetch(paths, wishes, sources());
-    });
-  program
-    .command('scrub')
-    .description('verify everything in the cache directory')
-    .option('--repair', 'set aside what is wrong, remove what is of no use; not while an agent runs')
-    .action(async (wishes: { repair?: true }) => {
-      const { scrub } = await import('./commands/scrub.ts');
-      await scrub(wishes, sources());
-    });
-  program
-    .command('gc')
-    .description('remove from the cache directory what its limits do not let stay')
-    .option('--dry-run', 'only tell what would go, and why')
-    .option('--json', 'with --dry-run: as JSON')
-    .action(async (wishes: { dryRun?: true; json?: true }) => {
-      const { gc } = await import('./commands/gc.ts');
-      await gc(wishes, sources());
-    });
-  program
-    .command('pin')
-    .description('keep a store path, and everything that it refers to, in the cache')
-    .argument('<NAME>', 'what to call it')
-    .argument('<STORE-PATH>')
-    .action(async (name: string, path: string) => {
-      const { pin } = await import('./commands/pin.ts');
-      await pin(name, path, sources());
-    });
-  program
-    .command('unpin')
-    .description('let go of what was pinned')
-    .argument('<NAME>')
-    .action(async (name: string) => {
-      const { unpin } = await import('./commands/unpin.ts');
-      await unpin(name, sources());
-    });
-  program
-    .command('pins')
-    .description('list what is pinned')
-    .action(async () => {
-      const { pins } = await import('./commands/pins.ts');
-      await pins(sources());
-    });
-  program
-    .command('peers')
-    .description('show the caches on the LAN that the running agent knows')
-    .option('--json', 'as JSON')
-    .action(async (wishes: { json?: true }) => {
-      const { peers } = await import('./commands/peers.ts');
-      await peers(wishes, sources());
-    });
-  withPushOptions(program.command('push'))
-    .description('send store paths, and all that they refer to, to a cache that takes uploads')
-    .argument('<STORE-PATH...>')
-    .option('--to <URL>', 'where to, such as http://pi:6271')
-    .option('--queue <DIR>', 'only leave the paths for push-daemon, and return at once')
-    .option('--root <NAME>', 'have the cache keep the path under this name')
-    .option('--dry-run', 'only say what would be sent')
-    .option('--json', 'as JSON')
-    .action(async (paths: string[], wishes: PushCommandWishes) => {
-      const { push } = await import('./commands/push.ts');
-      await push(paths, wishes, sources());
-    });
-  program
-    .command('why')
-    .description('tell which caches have a store path, from where it would come, and why not from the others')
-    .argument('<STORE-PATH>', 'or its hash part')
-    .option('--json', 'as JSON')
-    .action(async (path: string, wishes: { json?: true }) => {
-      const { why } = await import('./commands/why.ts');
-      await why(path, wishes, sources());
-    });
-  program
-    .command('doctor')
-    .description('check everything between Nix and its caches, and tell what mends it')
-    .option('--json', 'as JSON')
-    .action(async (wishes: { json?: true }) => {
-      const { doctor } = await import('./commands/doctor.ts');
-      await doctor(wishes, sources());
-    });
-  withPushOptions(program.command('push-daemon'))
-    .description('push what comes into a queue, until SIGINT or SIGTERM')
-    .requiredOption('--queue <DIR>', 'directory of jobs: files with store paths')
-    .requiredOption('--to <URL...>', 'where to, such as http://pi:6271; several at will')
-    .action(async (wishes: PushDaemonWishes) => {
-      const { pushDaemon } = await import('./commands/push-daemon.ts');
-      await pushDaemon(wishes, sources());
-    });
-  program
-    .command('keygen')
-    .description('make a key pair to sign store paths with')
-    .argument('<NAME>', 'name of the key, such as cache.example.org-1')
-    .option('--secret-key-file <FILE>', 'write the secret key there, not to stdout')
-    .option('--public-key-file <FILE>', 'write the public key there, not to stdout')
-    .action(async (name: string, files: { secretKeyFile?: string; publicKeyFile?: string }) => {
-      const { keygen } = await import('./commands/keygen.ts');
-      await keygen(name, files);
-    });
-  return program;
-}
-
-/** The options that all ways to push have. */
-function withPushOptions(command: Command): Command {
-  return command
-    .option('--compression <NAME>', 'zstd, xz or none (zstd)')
-    .option('--level <N>', 'how hard to compress: zstd 1 to 19 (3), xz 0 to 9 (6)')
-    .option('--jobs <N>', 'paths to send at once (4)')
-    .option('--max-rate <BYTES>', 'bytes a second to send at most, such as 500KiB')
-    .option('--key-file <FILE>', 'secret key to sign what no trusted key has signed')
-    .option('--netrc-file <FILE>', 'login and password (netrc-file, else ~/.netrc, /etc/nix/netrc)')
-    .option('--spool-dir <DIR>', 'where packed paths wait ($XDG_CACHE_HOME/narrowcast-push)');
-}
-
 /** Takes every `--option KEY VALUE` out of the arguments: commander knows no option with two values. */
 function takeOptions(argv: readonly string[]): { options: Option[]; rest: string[] } {
   const options: Option[] = [];
@@ -178,16 +35,6 @@ function takeOptions(argv: readonly string[]): { options: Option[]; rest: string
     rest.splice(at, 3);
   }
   return { options, rest };
-}
-
-function refuseOption(): never {
-  throw new InvalidArgumentError('It takes two words, KEY and VALUE.');
-}
-
-async function addReference(_program: Command, command: Command): Promise<void> {
-  if (command.name() !== 'serve') return;
-  const { plainText } = await import('./config/reference.ts');
-  command.addHelpText('after', `\nConfiguration, with defaults:\n${plainText()}`);
 }
 
 function isUsersMistake(error: unknown): boolean {

@@ -15,6 +15,7 @@ const floors: readonly (readonly string[])[] = [
   ['agent/parts/'],
   ['agent/agent.ts'],
   ['agent/commands/'],
+  ['agent/command-line.ts'],
   ['agent/main.ts'],
 ];
 

@@ -14,7 +14,20 @@ test('--version is that of package.json', async () => {
 test('--help tells commands, options and exit codes', async () => {
   const { code, stdout, stderr } = await narrowcast(['--help']);
   expect([code, stderr]).toEqual([0, '']);
-  for (const command of ['serve', 'fetch', 'scrub', 'pin', 'unpin', 'pins', 'keygen']) {
+  for (const command of [
+    'status',
+    'why',
+    'doctor',
+    'peers',
+    'fetch',
+    'serve',
+    'scrub',
+    'pin',
+    'unpin',
+    'pins',
+    'push',
+    'keygen',
+  ]) {
     expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
   }
   for (const word of ['--config <FILE>', '--option <KEY VALUE>', 'Exit codes: 0 ok']) {
