@@ -1,7 +1,7 @@
 # What the builder runs, as text for sh. The working directory is each script's own and stays. The keys are where systemd puts
 # credentials: `deploy-key`, `signing-key` and `netrc`.
 let
-  inherit (builtins) concatStringsSep replaceStrings;
+  inherit (builtins) concatStringsSep readFile replaceStrings;
 
   quoted = text: "'" + replaceStrings [ "'" ] [ "'\\''" ] text + "'";
   words = concatStringsSep " ";
@@ -25,6 +25,9 @@ let
     '';
 in
 {
+  # Nix's post-build-hook.
+  hook = queue: "export NARROWCAST_QUEUE=${quoted queue}\n" + readFile ../docs/post-build-hook;
+
   # Brings the flake's inputs up to date, in a commit on its branch.
   update =
     { url, branch }@flake:

@@ -1,5 +1,21 @@
-# The builder's units: one that brings a flake up to date, and one that builds a host.
+# The builder's units: one that brings a flake up to date, one that builds a host, and one that pushes in the background.
 let
+  inherit (builtins) concatStringsSep replaceStrings toJSON;
+
+  # A word of ExecStart=, taken as it is.
+  word = text: replaceStrings [ "%" "$" ] [ "%%" "$$" ] (toJSON text);
+
+  sandbox = import ./hardening.nix // {
+    # Nix wants a larger stack than it is given, and what pushes in the background makes itself nicer.
+    SystemCallFilter = [
+      "@system-service"
+      "~@privileged"
+    ];
+    # Git's and Nix's files of the builder, and links that the Nix daemon follows.
+    UMask = "0027";
+    StateDirectoryMode = "0750";
+  };
+
   service =
     {
       description,
@@ -18,7 +34,7 @@ let
         After = [ "network-online.target" ];
       }
       // unit;
-      Service = import ./hardening.nix // {
+      Service = sandbox // {
         Type = "oneshot";
         ExecStart = script;
         User = user;
@@ -27,18 +43,10 @@ let
           "narrowcast-builder"
           "narrowcast-builder/${place}"
         ];
-        StateDirectoryMode = "0750";
         WorkingDirectory = "/var/lib/narrowcast-builder/${place}";
         LoadCredential = credentials;
         TimeoutStartSec = timeout;
         Nice = 10;
-        # Nix wants a larger stack than it is given.
-        SystemCallFilter = [
-          "@system-service"
-          "~@privileged"
-        ];
-        # Git's and Nix's files of the builder, and links that the Nix daemon follows.
-        UMask = "0027";
       };
     };
 
@@ -88,6 +96,59 @@ in
       unit = {
         Wants = [ "network-online.target" ] ++ updates;
         After = [ "network-online.target" ] ++ updates ++ before;
+      };
+    };
+
+  # Pushes what the post-build-hook leaves in the queue.
+  push =
+    {
+      command,
+      # The caches' addresses.
+      to,
+      # Beneath the builder's state directory.
+      queue,
+      user,
+      signingKeyFile,
+      netrcFile,
+      extraArgs,
+    }:
+    let
+      key = credential "signing-key" signingKeyFile;
+      netrc = credential "netrc" netrcFile;
+    in
+    {
+      Unit = {
+        Description = "Push what is built here to the cache";
+        Wants = [ "network-online.target" ];
+        After = [ "network-online.target" ];
+      };
+      Service = sandbox // {
+        Type = "notify";
+        # systemd-notify speaks for it.
+        NotifyAccess = "all";
+        ExecStart = concatStringsSep " " (
+          [
+            command
+            "--config /dev/null push-daemon"
+            "--queue %S/narrowcast-builder/${queue}"
+            "--spool-dir %S/narrowcast-builder/spool"
+          ]
+          ++ (if key == [ ] then [ ] else [ "--key-file %d/signing-key" ])
+          ++ (if netrc == [ ] then [ ] else [ "--netrc-file %d/netrc" ])
+          ++ map word extraArgs
+          ++ [ "--to" ]
+          ++ map word to
+        );
+        User = user;
+        Group = user;
+        StateDirectory = [
+          "narrowcast-builder"
+          "narrowcast-builder/${queue}"
+        ];
+        LoadCredential = key ++ netrc;
+        Restart = "always";
+        RestartSec = 5;
+        WatchdogSec = 60;
       };
     };
 }

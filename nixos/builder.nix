@@ -13,6 +13,7 @@ let
   scripts = import ./builder-scripts.nix;
   units = import ./builder-units.nix;
   user = "narrowcast-builder";
+  queue = "queue";
 
   # A name that is a file's, a unit's and a root's alike.
   name = types.strMatching "[A-Za-z0-9][A-Za-z0-9_.-]*";
@@ -96,6 +97,14 @@ let
     inherit (cfg) onFailure;
     # A new system does not break off what is being built.
     restartIfChanged = false;
+  };
+
+  pushing = units.push {
+    command = lib.getExe cfg.package;
+    inherit user queue;
+    inherit (cfg.queue) to;
+    inherit (cfg) signingKeyFile netrcFile;
+    extraArgs = cfg.extraPushArgs;
   };
 
   updateOf =
@@ -184,6 +193,19 @@ in
       description = "More words for `narrowcast push`.";
     };
 
+    queue = {
+      enable = lib.mkEnableOption ''
+        pushes of all that Nix builds on this machine, whoever asked for it, a moment after it is built. A cache that is away
+        gets it when it is back'';
+
+      to = mkOption {
+        type = types.listOf types.str;
+        default = [ cfg.to ];
+        defaultText = lib.literalExpression "[ config.services.narrowcast.builder.to ]";
+        description = "The caches to push to.";
+      };
+    };
+
     onFailure = mkOption {
       type = types.listOf types.str;
       default = [ ];
@@ -201,7 +223,23 @@ in
   config = lib.mkIf cfg.enable {
     systemd.services =
       lib.mapAttrs' updateOf (lib.filterAttrs (_: flake: flake.update) cfg.flakes)
-      // builtins.listToAttrs (lib.imap0 buildOf hosts);
+      // builtins.listToAttrs (lib.imap0 buildOf hosts)
+      // lib.optionalAttrs cfg.queue.enable {
+        narrowcast-push = asService pushing // {
+          wantedBy = [ "multi-user.target" ];
+          restartIfChanged = true;
+          # For systemd-notify, too.
+          path = [
+            config.nix.package
+            config.systemd.package
+          ];
+        };
+      };
+    nix.settings = lib.mkIf cfg.queue.enable {
+      post-build-hook = pkgs.writeShellScript "narrowcast-post-build-hook" (
+        scripts.hook "/var/lib/narrowcast-builder/${queue}"
+      );
+    };
     # A machine that was off at that time makes up for it.
     systemd.timers = lib.listToAttrs (
       map ({ unit, ... }: lib.nameValuePair unit { timerConfig.Persistent = true; }) hosts

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { asNix, evaluate, nixos } from '../unit/nixos/evaluate.ts';
@@ -241,3 +241,15 @@ skippable(test, skipReason)(
     expect(refused.stderr).toMatch(/401|login|password/i);
   },
 );
+
+skippable(test, skipReason)('the post-build-hook leaves what Nix has built in the queue', async () => {
+  await using scene = await Scene.create();
+  const hook: string = await evaluate(`(import ${nixos}/builder-scripts.nix).hook "${scene.at('update')}"`);
+  await writeFile(scene.at('hook'), `#!/bin/sh\n${hook}`, { mode: 0o755 });
+  const options = { 'post-build-hook': scene.at('hook') };
+  const expression = `derivation { name = "x"; system = builtins.currentSystem; builder = "/bin/sh"; args = [ "-c" "echo > $out" ]; }`;
+  const { stdout } = await scene.store.mustRun(['nix-build', '--no-out-link', '-E', expression], { options });
+  const [job = '', ...others] = await readdir(scene.at('update'));
+  expect([job, others]).toEqual([expect.stringMatching(/-x\.drv$/), []]);
+  expect(await readFile(scene.at('update', job), 'utf8')).toBe(stdout);
+});

@@ -85,6 +85,21 @@ skippable(describe, withoutLibrary)('services.narrowcast.builder', () => {
     expect(serviceConfig.ExecStart).toContain("'--to' 'http://server'");
   });
 
+  test('pushes all that is built here where that is wanted', async () => {
+    const { services, nix } = await machine(
+      'builder',
+      `imports = [ { services.narrowcast.builder.queue.enable = true; } ]; ${on}`,
+    );
+    expect(services['narrowcast-push']).toMatchObject({
+      wantedBy: ['multi-user.target'],
+      onFailure: ['mail-about@%n.service'],
+      path: ['/nix', '/systemd'],
+      serviceConfig: { ExecStart: expect.stringMatching(/ --to "http:\/\/pi:6271"$/) },
+    });
+    expect(nix['post-build-hook']).toContain("NARROWCAST_QUEUE='/var/lib/narrowcast-builder/queue'");
+    expect((await machine('builder', on)).nix).not.toHaveProperty('post-build-hook');
+  });
+
   test('refuses a host of two flakes, and secrets in the store', async () => {
     expect(await machine('builder', other('hosts = [ "pi" ];'), '.refusals')).toEqual([
       expect.stringContaining('flakes: pi must be a host of one flake only'),

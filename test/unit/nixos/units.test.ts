@@ -46,8 +46,8 @@ describe('systemd', () => {
   });
 });
 
-/** The builder's services: of a flake and of two of its hosts. */
-async function builderUnits(): Promise<Record<'update' | 'first' | 'second', Unit>> {
+/** The builder's services: of a flake, of two of its hosts, and of the queue. */
+async function builderUnits(): Promise<Record<'update' | 'first' | 'second' | 'push', Unit>> {
   return evaluate(`let
     units = import ${nixos}/builder-units.nix;
     common = { script = "/bin/true"; user = "root"; deployKeyFile = "/etc/deploy"; timeout = "12h"; };
@@ -57,6 +57,10 @@ async function builderUnits(): Promise<Record<'update' | 'first' | 'second', Uni
     update = units.update (common // { flake = "systems"; });
     first = units.build (host // { host = "laptop"; inherit update; before = [ ]; });
     second = units.build (host // { host = "pi"; update = null; before = [ "narrowcast-first.service" ]; });
+    push = units.push {
+      command = "/bin/true"; user = "root"; queue = "queue"; to = [ "http://pi:6271" "http://server" ];
+      signingKeyFile = "/etc/key"; netrcFile = null; extraArgs = [ "50%" "2 MiB" ];
+    };
   }`);
 }
 
@@ -78,6 +82,11 @@ describe('the builder', () => {
 
   test('has copies of the keys that it needs and that there are', async () => {
     const { update, first } = await builderUnits();
+    expect((await builderUnits()).push['Service']).toMatchObject({
+      ExecStart:
+        '/bin/true --config /dev/null push-daemon --queue %S/narrowcast-builder/queue --spool-dir %S/narrowcast-builder/spool --key-file %d/signing-key "50%%" "2 MiB" --to "http://pi:6271" "http://server"',
+      LoadCredential: ['signing-key:/etc/key'],
+    });
     expect(update['Service']).toMatchObject({ LoadCredential: ['deploy-key:/etc/deploy'] });
     expect(first['Service']).toMatchObject({
       LoadCredential: ['deploy-key:/etc/deploy', 'signing-key:/etc/key'],
