@@ -14,40 +14,7 @@ let
   inherit (cfg) settings;
 
   file = toString ./laptop.nix;
-  known = (builtins.fromTOML (builtins.readFile ./settings.toml)).key;
   toml = import ./toml.nix;
-
-  value =
-    with types;
-    oneOf [
-      bool
-      int
-      str
-      (listOf value)
-      (attrsOf value)
-    ]
-    // {
-      description = "TOML value";
-    };
-  typeOf =
-    type:
-    if builtins.isList type then
-      types.enum type
-    else
-      {
-        array = types.listOf types.str;
-        boolean = types.bool;
-        number = types.int;
-        string = types.str;
-      }
-      .${type};
-  knownOption =
-    key:
-    lib.setAttrByPath (lib.splitString "." key.name) (mkOption {
-      type = typeOf key.type;
-      inherit (key) default;
-      description = "${key.description}.";
-    });
 
   portIn = address: lib.toInt (lib.last (lib.splitString ":" address));
   # 0 lets the assertion below speak, rather than the failure to read a number.
@@ -149,10 +116,7 @@ in
     };
 
     settings = mkOption {
-      type = types.submodule {
-        freeformType = types.attrsOf value;
-        options = lib.foldl' lib.recursiveUpdate { } (map knownOption known);
-      };
+      type = import ./settings-type.nix { inherit lib; };
       default = { };
       description = ''
         The configuration file of narrowcast. `substituters` are by default those of `nix.settings`, and so are

@@ -1,5 +1,9 @@
+import { mkdtemp, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { loadConfig } from '../../../agent/config/load.ts';
 import { skippable } from '../../e2e/harness/skippable.ts';
+import { dir } from '../commands/narrowcast.ts';
 import { asNix, evaluate, nixos } from './evaluate.ts';
 import { machine, withoutLibrary } from './machine.ts';
 
@@ -12,6 +16,13 @@ test('a directory is on the innermost disk beneath which it is', async () => {
   expect(await of(disks, '/mnt/usb/cached')).toBe('/mnt/usb');
   expect(await of(disks, '/mnt/usb/cache/nix')).toBe('/mnt/usb/cache');
 });
+
+/** The agent's reading of a configuration file. */
+async function loaded(toml: string) {
+  const file = join(await mkdtemp(join(dir, 'config-')), 'config.toml');
+  await writeFile(file, toml);
+  return loadConfig({ systemFile: '/nonexistent', env: {}, root: true, file });
+}
 
 const on = 'services.narrowcast.cache.enable = true;';
 const disk = 'fileSystems."/" = { }; fileSystems."/var/lib/static-nix-cache" = { };';
@@ -42,6 +53,14 @@ skippable(describe, withoutLibrary)('services.narrowcast.cache', () => {
     });
     expect(service.serviceConfig).not.toHaveProperty('DynamicUser');
     expect(service.unitConfig).not.toHaveProperty('AssertPathIsMountPoint');
+  });
+
+  test('writes a configuration that the agent takes as it is meant', async () => {
+    const { file } = await machine('cache', on);
+    expect(await loaded(file['narrowcast/config.toml'].text)).toMatchObject({
+      cache: { dir: '/var/lib/static-nix-cache', maxSize: 0, maxAge: 14 * 86_400_000 },
+      lan: { pullThrough: true, shareKeys: new Set(['cache.nixos.org-1']) },
+    });
   });
 
   test('shows the LAN what the keys that it trusts have signed', async () => {
@@ -130,6 +149,14 @@ skippable(describe, withoutLibrary)('services.narrowcast.staticCache', () => {
     expect(timers['narrowcast-gc']).toEqual({ timerConfig: { Persistent: true } });
     expect(tmpfiles.rules).toEqual(['d /var/lib/static-nix-cache 0755 narrowcast narrowcast -']);
     expect(users.users).toEqual({ narrowcast: { isSystemUser: true, group: 'narrowcast' } });
+  });
+
+  test('writes a configuration for clearing up that narrowcast takes as it is meant', async () => {
+    const { services } = await machine('static-cache', enabled);
+    const [, toml = ''] = services['narrowcast-gc'].serviceConfig.ExecStart.split('.toml: ');
+    expect(await loaded(toml)).toMatchObject({
+      cache: { dir: '/var/lib/static-nix-cache', maxSize: 0, maxAge: 14 * 86_400_000 },
+    });
   });
 
   test('makes nothing in place of a disk that is away, and leaves a user that exists as it is', async () => {

@@ -1,7 +1,9 @@
+import { spawnSync } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { runCommand } from '../../e2e/harness/run-command.ts';
+import { skippable } from '../../e2e/harness/skippable.ts';
 
 const repository = join(import.meta.dirname, '../../..');
 const files = globSync(['flake.nix', 'nixos/**/*.nix', 'test/unit/nixos/**/*.nix'], { cwd: repository });
@@ -16,7 +18,17 @@ test.each(files)('%s parses', async (file) => {
   expect(code, stderr).toBe(0);
 });
 
-// The formatter of the flake is not in Debian: this much of it is checked without.
+const nixfmt = spawnSync('nixfmt', ['--version'], { encoding: 'utf8' });
+const withoutFormatter =
+  nixfmt.status === 0 ? undefined : 'No nixfmt is on PATH, with which formatting would be checked.';
+
+skippable(test, withoutFormatter)('all are as the flake’s formatter would have them', async () => {
+  const all = files.map((file) => join(repository, file));
+  const { code, stderr } = await runCommand(['nixfmt', '--check', ...all]);
+  expect(code, stderr).toBe(0);
+});
+
+// The formatter is not in Debian: this much of it is checked without.
 test.each(files)('%s has no tabs, trailing blanks or odd indents, and ends with one newline', (file) => {
   const text = readFileSync(join(repository, file), 'utf8');
   expect(text).toMatch(/[^\n]\n$/);
