@@ -8,6 +8,8 @@ export class Givers {
   readonly #counters: Counters;
   readonly #bytes = new Map<string, { readonly giver: Giver; bytes: number }>();
   #last: string | undefined;
+  /** Bytes of the present file that came from disk or LAN. */
+  #near = 0;
 
   constructor(counters: Counters) {
     this.#counters = counters;
@@ -38,7 +40,7 @@ export class Givers {
     if (giver !== undefined) giver.bytes += size;
     if (supply.stored) this.#counters.received(disk, 'nar', size);
     else if (known > 0) this.#counters.wasted(known);
-    if (supply.reach !== 'upstream') this.#counters.saved(size - known);
+    if (supply.reach !== 'upstream') this.#near += size - known;
   }
 
   /** A body broke off, or did not come. */
@@ -49,6 +51,13 @@ export class Givers {
   /** Bytes of a file that were fetched are given up. */
   lost(bytes: number): void {
     this.#counters.wasted(bytes);
+    this.#near = 0;
+  }
+
+  /** The transfer is over. */
+  end(): void {
+    this.#counters.saved(this.#near);
+    this.#near = 0;
   }
 
   /** The NAR that came from a supply does not hold. */

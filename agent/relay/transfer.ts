@@ -217,10 +217,11 @@ export class Transfer {
 
   async #end(ending: Ending): Promise<Ending> {
     this.#cancelHold();
-    this.#ending = ending;
-    this.#moved.give();
     if (ending.kind !== 'verified' && !this.#disk.takes && this.#reading !== this.#givenUp)
       this.#lost(this.#reading?.begun);
+    this.#givers.end();
+    this.#ending = ending;
+    this.#moved.give();
     if (ending.kind !== 'verified' || this.#readers.none) await this.#letGo();
     return ending;
   }
