@@ -17,14 +17,18 @@ const quietTicks = 60;
  * nothing runs.
  */
 export class Events {
-  readonly #report: Report;
-  readonly #changes: Changes;
+  readonly #report: Pick<Report, 'stats' | 'recent'>;
+  readonly #changes: Pick<Changes, 'begin' | 'take' | 'end'>;
   readonly #clock: Clock;
   readonly #clients = new Set<ServerResponse>();
   #quiet = 0;
   #cancel = () => {};
 
-  constructor(report: Report, changes: Changes, clock: Clock = systemClock) {
+  constructor(
+    report: Pick<Report, 'stats' | 'recent'>,
+    changes: Pick<Changes, 'begin' | 'take' | 'end'>,
+    clock: Clock = systemClock,
+  ) {
     this.#report = report;
     this.#changes = changes;
     this.#clock = clock;

@@ -7,10 +7,11 @@ import { memory } from './measures/memory.ts';
 import { nar } from './measures/nar.ts';
 import { narinfo } from './measures/narinfo.ts';
 import { start } from './measures/start.ts';
+import { watched } from './measures/watched.ts';
 import { parseOptions } from './options.ts';
 import type { Report, Section } from './report.ts';
 
-const measures = [start, narinfo, nar, cache, memory];
+const measures = [start, narinfo, nar, cache, memory, watched];
 const docs = join(import.meta.dirname, '../../docs/benchmarks.md');
 
 const { json, only, short, rounds, writeDocs } = parseOptions(process.argv.slice(2));
