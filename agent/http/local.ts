@@ -176,10 +176,12 @@ export class LocalFace {
     };
     const status = range ? 206 : 200;
     if (request.method === 'HEAD') return void response.writeHead(status, headers).end();
-    const reading = await this.#options.transfers.open(known, start, gone(response)).catch((error) => {
-      count(response.destroyed ? 'left' : 'absent', { path, reason: messageOf(error) });
-      throw error;
-    });
+    const reading = await this.#options.transfers
+      .open(known, start, gone(response), request.headers.via)
+      .catch((error) => {
+        count(response.destroyed ? 'left' : 'absent', { path, reason: messageOf(error) });
+        throw error;
+      });
     const ends = (result: Finished['result'], reason?: string) => {
       const { giver, given } = reading;
       count(result, { path, giver, bytes: Math.min(given, end - start), reason });
@@ -211,10 +213,12 @@ export class LocalFace {
     const type = { 'content-type': 'application/x-nix-nar' };
     if (request.method === 'HEAD') return void response.writeHead(200, type).end();
     const start = Number(/^bytes=(\d{1,15})-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
-    const opened = await openOpaque(known, compression, start, gone(response)).catch((error) => {
-      count(response.destroyed ? 'left' : 'absent', { path, reason: messageOf(error) });
-      throw error;
-    });
+    const opened = await openOpaque(known, compression, start, gone(response), request.headers.via).catch(
+      (error) => {
+        count(response.destroyed ? 'left' : 'absent', { path, reason: messageOf(error) });
+        throw error;
+      },
+    );
     const { size, chunks, giver } = opened;
     if (size !== undefined) {
       response.writeHead(start > 0 ? 206 : 200, {

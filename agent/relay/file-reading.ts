@@ -25,6 +25,8 @@ export interface FileReadingOptions {
   readonly refused: () => void;
   /** Fewer bytes than this are no progress. */
   readonly progress: number;
+  /** The `Via` headers of the agents that wait for it (I10). */
+  readonly via: () => string | undefined;
   readonly clock: Clock;
   readonly signal: AbortSignal;
 }
@@ -177,13 +179,13 @@ export class FileReading {
 
   /** Takes what a supply gives, up to where it stops, is left, or the file ends. */
   async #fetchFrom(supply: Supply, signal: AbortSignal): Promise<void> {
-    const { choice, clock, progress, givers } = this.#options;
+    const { choice, clock, progress, givers, via } = this.#options;
     const pace = new Pace(clock);
     this.#giving = { id: supply.id, pace };
     const from = this.#received;
     let skip = 0;
     try {
-      const body = await supply.open(from, signal);
+      const body = await supply.open(from, signal, via());
       this.#learnSize(body.size, supply);
       skip = from - body.offset;
       let unwanted = skip;

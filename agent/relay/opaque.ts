@@ -16,7 +16,7 @@ export function opaqueOffers(known: KnownPath): Offer[] {
 
 /**
  * Opens a NAR that passes through as it is, from byte `offset` on, at the first source that gives a byte. What is wrong with it the
- * client finds out by NarHash; when it is cut, Nix resumes by Range, and the next source is tried.
+ * client finds out by NarHash; when it is cut, Nix resumes by Range, and the next source is tried. `via`: see Source.narinfo.
  * @throws NarUnavailable when no source gives anything
  */
 export async function openOpaque(
@@ -24,13 +24,14 @@ export async function openOpaque(
   compression: Compression,
   offset: number,
   gone: AbortSignal,
+  via?: string,
 ): Promise<SourceBody & { readonly giver: Giver }> {
   const path = known.narinfo.storePath.base;
   let cause: unknown;
   for (const { source, narinfo } of opaqueOffers(known)) {
     if (narinfo.compression !== compression) continue;
     try {
-      const body = await source.openNar(narinfo.url, offset, gone);
+      const body = await source.openNar(narinfo.url, offset, gone, via);
       const chunks = body.chunks[Symbol.asyncIterator]();
       for (let skip = offset - body.offset; ; ) {
         const { done, value } = await chunks.next();

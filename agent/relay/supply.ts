@@ -30,7 +30,8 @@ export interface Supply {
   readonly speed: number | undefined;
   /** How many transfers read from the same source now. */
   readonly readings: number;
-  open(offset: number, signal: AbortSignal): Promise<SourceBody>;
+  /** `via`: see Source.narinfo. */
+  open(offset: number, signal: AbortSignal, via?: string): Promise<SourceBody>;
   /** Its bytes stopped coming. Resolves when `usable` says what that means. */
   stopped(error: SourceError): Promise<void>;
   /** Asks whether it is back, without waiting. */
@@ -134,9 +135,9 @@ function fromOffer(known: KnownPath, offer: Offer, { standings, clock }: SupplyC
     get readings() {
       return standings.readings(source);
     },
-    async open(offset, signal) {
+    async open(offset, signal, via) {
       heardAt = clock.now();
-      const body = await source.openNar(narinfo.url, offset, signal);
+      const body = await source.openNar(narinfo.url, offset, signal, via);
       const heard = () => {
         heardAt = clock.now();
       };

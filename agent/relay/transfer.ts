@@ -75,6 +75,7 @@ export class Transfer {
   readonly #readers: Readers;
   readonly #moved = new Notice();
   readonly #abort = new AbortController();
+  readonly #via = new Set<string>();
   #reading: FileReading | undefined;
   /** The one whose bytes were counted as lost. */
   #givenUp: FileReading | undefined;
@@ -161,6 +162,11 @@ export class Transfer {
   serves(at: number): boolean {
     if (this.#isOver || this.#abort.signal.aborted) return false;
     return at >= this.#window.start || this.#disk.readable;
+  }
+
+  /** Another agent waits for it, whose request came by these: no source may wait for them (I10). */
+  isFor(via: string): void {
+    this.#via.add(via);
   }
 
   /** Adds a client; the result removes it. When the last one leaves, the transfer goes on only if that is worth it. */
@@ -260,6 +266,7 @@ export class Transfer {
       narinfo: this.known.narinfo,
       refused: () => this.#disk.refused(),
       progress: limits.progress,
+      via: () => (this.#via.size === 0 ? undefined : [...this.#via].join(', ')),
       clock,
       signal: this.#abort.signal,
     });

@@ -57,11 +57,12 @@ export class Transfers {
   }
 
   /**
-   * Begins to read a NAR, decoded, from byte `offset` on; resolves when its first byte can be sent. The caller closes the reading; `gone` does so too.
+   * Begins to read a NAR, decoded, from byte `offset` on; resolves when its first byte can be sent. The caller closes the reading; `gone`
+   * does so too. For `via`, see Source.narinfo.
    * @throws NarUnavailable when no source has it now, or when what the client already has was wrong
    */
-  async open(known: KnownPath, offset: number, gone: AbortSignal): Promise<NarReading> {
-    const reading = new NarReading(await this.#transferFor(known, offset, gone), offset);
+  async open(known: KnownPath, offset: number, gone: AbortSignal, via?: string): Promise<NarReading> {
+    const reading = new NarReading(await this.#transferFor(known, offset, gone, via), offset);
     gone.addEventListener('abort', () => reading.close(), { once: true });
     try {
       await reading.ready();
@@ -88,21 +89,28 @@ export class Transfers {
   }
 
   /** The one that runs, if it can still give a client all that it wants; else another, after it. */
-  async #transferFor(known: KnownPath, offset: number, gone: AbortSignal): Promise<Transfer> {
+  async #transferFor(
+    known: KnownPath,
+    offset: number,
+    gone: AbortSignal,
+    via: string | undefined,
+  ): Promise<Transfer> {
     for (;;) {
       if (gone.aborted || (offset > 0 && this.#spoilt.has(known.narHash)))
         throw new NarUnavailable(known.narinfo.storePath.base);
       const running = this.#running.get(known.narHash);
       if (running?.serves(offset)) {
+        if (via !== undefined) running.isFor(via);
         if (running.known !== known) void running.ended.then((ending) => this.#adopt(known, ending));
         return running;
       }
-      if (running === undefined || running.ending?.kind === 'verified') return this.#start(known, offset);
+      if (running === undefined || running.ending?.kind === 'verified')
+        return this.#start(known, offset, via);
       await running.ended;
     }
   }
 
-  #start(known: KnownPath, offset: number): Transfer {
+  #start(known: KnownPath, offset: number, via: string | undefined): Transfer {
     const { narHash } = known;
     const transfer = new Transfer({
       ...this.#options,
@@ -115,6 +123,7 @@ export class Transfers {
       limits: this.#limits,
       clock: this.#clock,
     });
+    if (via !== undefined) transfer.isFor(via);
     this.#running.set(narHash, transfer);
     void transfer.ended.then((ending) => {
       this.#counters.ended(known.narinfo.storePath.base, ending.kind);

@@ -103,8 +103,8 @@ export class HttpSource implements Source {
     return readable(() => parseCacheInfo(text), `${this.id}/nix-cache-info`);
   }
 
-  async openNar(url: string, offset: number, signal: AbortSignal): Promise<SourceBody> {
-    const body = await this.#open(url, offset, signal, 'nar');
+  async openNar(url: string, offset: number, signal: AbortSignal, via?: string): Promise<SourceBody> {
+    const body = await this.#open(url, offset, signal, 'nar', via);
     if (body === undefined) throw new SourceError('gone', `${this.id} no longer has ${url}`);
     return body;
   }
@@ -130,13 +130,13 @@ export class HttpSource implements Source {
     signal: AbortSignal,
     via?: string,
   ): Promise<string | undefined> {
-    const { lookupTimeout, identity } = this.#options;
+    const { lookupTimeout } = this.#options;
     const silence = this.#silence(path, lookupTimeout, {
       elsewhere: () => this.#lastHeard,
       total: 2 * lookupTimeout,
     });
     const either = AbortSignal.any([signal, silence.signal]);
-    const headers: Headers = via === undefined ? {} : { via: `${via}, ${identity.via}` };
+    const headers = this.#chain(via);
     try {
       const response = await this.#get(this.#connections.lookups, path, headers, either);
       if (response.statusCode !== 200) {
@@ -168,11 +168,15 @@ export class HttpSource implements Source {
     offset: number,
     signal: AbortSignal,
     kind: Kind,
+    via?: string,
   ): Promise<SourceBody | undefined> {
     const what = `${this.id}/${path}`;
     const silence = this.#silence(path, this.#options.stalledTimeout);
     const either = AbortSignal.any([signal, silence.signal]);
-    const headers: Headers = offset > 0 ? { range: `bytes=${offset}-` } : {};
+    const headers: Headers = {
+      ...this.#chain(via),
+      ...(offset > 0 && { range: `bytes=${offset}-` }),
+    };
     try {
       const response = await this.#get(this.#connections.transfers, path, headers, either);
       if (response.statusCode === 200 || response.statusCode === 206) {
@@ -243,6 +247,11 @@ export class HttpSource implements Source {
     if (isIP(address) !== 0 && !isPublicAddress(address) && (await this.#isPublic()))
       throw this.#misled(from, `to a private address, ${to.host}`);
     return to;
+  }
+
+  /** Whom a request is for, ourselves last (I10). */
+  #chain(via: string | undefined): Headers {
+    return via === undefined ? {} : { via: `${via}, ${this.#options.identity.via}` };
   }
 
   #misled(from: URL, where: string): SourceError {

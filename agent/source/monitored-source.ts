@@ -133,8 +133,8 @@ export class MonitoredSource {
   }
 
   /** Opens a NAR. A failure to connect marks the source down; what else is wrong with one NAR is the transfer's to judge. */
-  async openNar(url: string, offset: number, signal: AbortSignal): Promise<SourceBody> {
-    return await this.#watched(() => this.source.openNar(url, offset, signal));
+  async openNar(url: string, offset: number, signal: AbortSignal, via?: string): Promise<SourceBody> {
+    return await this.#watched(() => this.source.openNar(url, offset, signal, via));
   }
 
   /** Opens another file; undefined when there is none. */

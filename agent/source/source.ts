@@ -37,8 +37,8 @@ export interface Source {
    * of the question that this one answers, if another agent asked it (I10).
    */
   narinfo(hashPart: HashPart, signal: AbortSignal, via?: string): Promise<Narinfo | undefined>;
-  /** Opens a NAR by its narinfo's URL from byte `offset` on. A source without ranges begins at 0 (see SourceBody.offset). */
-  openNar(url: string, offset: number, signal: AbortSignal): Promise<SourceBody>;
+  /** Opens a NAR by its narinfo's URL from byte `offset` on, `via` as above. A source without ranges begins at 0 (see SourceBody.offset). */
+  openNar(url: string, offset: number, signal: AbortSignal, via?: string): Promise<SourceBody>;
   /** Opens another file of the cache (`.ls`, `log/…`, `realisations/…`); undefined when there is none. */
   openFile(path: string, signal: AbortSignal): Promise<SourceBody | undefined>;
   /** Asks whether a Nix cache is there. */

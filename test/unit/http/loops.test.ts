@@ -57,6 +57,16 @@ describe('I10: no lookup travels in a circle', () => {
     expect(server.count(narinfoPath(path))).toBeGreaterThan(0);
   });
 
+  test('a NAR is asked for in the names of all who wait for it, so that none of them is asked', async () => {
+    const self = await agent('a');
+    const path = signedSample(self.key);
+    const { server } = await self.upstream('cache', having(path));
+    const url = `/nar/${path.narinfo.storePath.hashPart}-${path.narHash}.nar`;
+    expect((await ask(self.port, url, { headers: { via: '1.1 narrowcast-b' } })).body).toEqual(path.file);
+    const [nar] = server.requests.filter(({ url }) => url?.includes('/nar/'));
+    expect(nar?.headers.via).toBe('1.1 narrowcast-b, 1.1 narrowcast-test');
+  });
+
   test('a question with our own name is answered 404, whatever it is for', async () => {
     const self = await agent('a');
     const { server } = await self.upstream('cache', text(200, 'x'));
