@@ -1,5 +1,4 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { DiskCache } from '../../../../agent/cache/disk-cache.ts';
@@ -12,6 +11,7 @@ import type { TransferLimits } from '../../../../agent/relay/limits.ts';
 import { Transfers } from '../../../../agent/relay/transfers.ts';
 import { SourcePool } from '../../../../agent/source/source-pool.ts';
 import { type Clock, systemClock } from '../../../../agent/telemetry/clock.ts';
+import { fastDirectory } from '../../cache/support/temporary.ts';
 import { type NarSample, type Representation, storeDir } from './nar-sample.ts';
 import { type Script, ScriptedSource } from './scripted-source.ts';
 import { VirtualTime } from './virtual-time.ts';
@@ -189,7 +189,7 @@ export async function temporaryCache(
   readonly dir: string;
   close(): Promise<void>;
 }> {
-  const dir = await mkdtemp(join(tmpdir(), 'narrowcast-transfer-'));
+  const dir = await mkdtemp(join(fastDirectory, 'narrowcast-transfer-'));
   const cache = await DiskCache.open({ dir, storeDir, maxSize: 0, maxAge: 0, minFree: 0 }, { files, clock });
   return {
     cache,

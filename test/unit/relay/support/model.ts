@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
-import { representations } from './support/nar-sample.ts';
-import { play, type Result } from './support/play.ts';
+import { expect } from 'vitest';
+import { representations } from './nar-sample.ts';
+import { play, type Result } from './play.ts';
 import {
   another,
   hasTrustedLiar,
@@ -10,16 +10,21 @@ import {
   type Situation,
   sampleOf,
   situation,
-} from './support/situation.ts';
-import { smallLimits, type World } from './support/world.ts';
+} from './situation.ts';
+import { smallLimits, type World } from './world.ts';
 
+/** In each of two files, which run beside each other. */
 const runs = Number(process.env['NARROWCAST_MODEL_RUNS'] ?? 1_000);
+const seed = Number(process.env['NARROWCAST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
-test('whatever sources and clients do, a client gets the right bytes or is cut, nothing hangs, and waste is bounded', {
-  timeout: 600_000,
-}, async () => {
+/**
+ * Lets random situations that are `like` this happen, and checks each: a client gets the right bytes or is cut, nothing hangs, and
+ * waste is bounded.
+ */
+export async function holdsFor(name: string, like: (s: Situation) => boolean): Promise<void> {
+  process.stdout.write(`${name}: ${runs} cases, NARROWCAST_SEED=${seed}\n`);
   await fc.assert(
-    fc.asyncProperty(situation, async (s) => {
+    fc.asyncProperty(situation.filter(like), async (s) => {
       const { world, results, close } = await play(s);
       try {
         for (const result of results) check(s, result);
@@ -29,9 +34,9 @@ test('whatever sources and clients do, a client gets the right bytes or is cut, 
         await close();
       }
     }),
-    { numRuns: runs },
+    { numRuns: runs, seed },
   );
-});
+}
 
 function check(s: Situation, { from, bytes, last, tries, stays }: Result): void {
   const right = sampleOf(s).nar.subarray(from, from + bytes.length);
