@@ -299,7 +299,7 @@ export class DiskCache implements NarCache {
   /** A place in the directory for what the agent remembers from one start to the next, in a file of that name, at most 1 MiB. */
   state(name: string): StateFile {
     const { files, layout, sync } = this.#state;
-    return new StateFile(files, sync, layout, name, (write) => this.#whileWritable(write));
+    return new StateFile(files, sync, layout, name, () => this.#disk.writable);
   }
 
   async #whileWritable<T>(write: () => Promise<T>): Promise<T | undefined> {

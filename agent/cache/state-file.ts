@@ -12,21 +12,14 @@ export class StateFile {
   readonly #sync: GroupedSync;
   readonly #layout: Layout;
   readonly #path: string;
-  readonly #whileWritable: (write: () => Promise<true>) => Promise<true | undefined>;
+  readonly #isWritable: () => boolean;
 
-  /** `whileWritable` does what it is given unless the disk takes no writes. */
-  constructor(
-    files: Files,
-    sync: GroupedSync,
-    layout: Layout,
-    name: string,
-    whileWritable: (write: () => Promise<true>) => Promise<true | undefined>,
-  ) {
+  constructor(files: Files, sync: GroupedSync, layout: Layout, name: string, isWritable: () => boolean) {
     this.#files = files;
     this.#sync = sync;
     this.#layout = layout;
     this.#path = join(layout.state, name);
-    this.#whileWritable = whileWritable;
+    this.#isWritable = isWritable;
   }
 
   /** What was saved last; undefined when there is none that can be read. */
@@ -37,11 +30,13 @@ export class StateFile {
 
   /** Puts the text in the place of what was there, whole or not at all; whether that was possible. */
   async save(text: string): Promise<boolean> {
-    const saved = await this.#whileWritable(async () => {
+    if (!this.#isWritable()) return false;
+    try {
       await this.#files.makeDirectory(this.#layout.state);
       await writeDurably(this.#files, this.#sync, this.#path, this.#layout.temporary(), text);
       return true;
-    });
-    return saved === true;
+    } catch {
+      return false;
+    }
   }
 }

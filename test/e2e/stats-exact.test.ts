@@ -13,7 +13,7 @@ import { withFields } from './harness/spoiled-narinfo.ts';
 import { TemporaryDirectory } from './harness/temporary-directory.ts';
 
 /** Bytes of the files in the NARs; the last two make a tree of all. */
-const sizes = [200_000, 300_000, 50_000, 250_000, 400_000, 3_000_000, 2_500_000, 1_000, 1_000];
+const sizes = [200_000, 300_000, 50_000, 250_000, 400_000, 12_000_000, 10_000_000, 1_000, 1_000];
 /** So late that any cache on the LAN is first. */
 const late = 1_500;
 
@@ -38,8 +38,8 @@ skippable(describe, privateStoreSkipReason())('the counters', () => {
         ...served(forged, { instead: (text) => edited(text, { Sig: `made-1:${'A'.repeat(86)}==` }) }),
         ...served(denied, { instead: (text) => edited(text, { NarHash: near.narHash }) }),
         ...served(flipped, {}, { instead: withOtherBit }),
-        ...served(cut, {}, { cutAt: 1_000_000 }),
-        ...served(dying, {}, { cutAt: 1_200_000, dies: true }),
+        ...served(cut, {}, { cutAt: 5_000_000 }),
+        ...served(dying, {}, { cutAt: 4_000_000, dies: true }),
       ]),
     );
     const config = {
@@ -107,7 +107,7 @@ skippable(describe, privateStoreSkipReason())('the counters', () => {
     });
     // What was sent before a cut need not all have arrived.
     within1Percent(bytes.fromLan, lan.bytes);
-    within1Percent(bytes.savedUpstream, far.fileSize + near.fileSize + cut.fileSize + 1_200_000);
+    within1Percent(bytes.savedUpstream, far.fileSize + near.fileSize + cut.fileSize + 4_000_000);
     within1Percent(nar.bySource[lan.url]?.bytes, lan.narBytes);
     expect(nar.bySource[upstream.url]?.bytes).toBe(upstream.narBytes);
     // The upstream may have been asked, too, for what the LAN then had first.
