@@ -1,4 +1,4 @@
-/** @import { Condition } from './connection.js' */
+/** @import { Condition } from './state.js' */
 /** @import { Stats } from '../http/stats-schema.ts' */
 import { nameOfSource } from './names.js';
 

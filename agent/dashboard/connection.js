@@ -1,9 +1,5 @@
 /** @import { StatsEvent } from '../http/event-schema.ts' */
-
-/**
- * How the agent is heard: `live` by events, `polling` where events do not come through, `lost` when it does not answer.
- * @typedef {'connecting' | 'live' | 'polling' | 'lost'} Condition
- */
+/** @import { Condition } from './state.js' */
 
 /** All in ms. */
 const pollEvery = 2_000;

@@ -33,7 +33,7 @@ export function FlowSection({ rates, history }) {
       </ul>
       <div class="canvas">
         <${Chart} key=${daily} flow=${flow} daily=${daily} label=${spoken(flow, daily)} />
-        ${moved || html`<p class="empty">${daily ? 'Nothing came in the last 90 days.' : 'Quiet. The chart fills while this page is open.'}</p>`}
+        ${moved || html`<p class="empty">${daily ? 'Nothing came in the last 90 days.' : 'The chart fills while this page is open.'}</p>`}
       </div>
     </section>`;
 }

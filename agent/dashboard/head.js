@@ -1,4 +1,4 @@
-/** @import { Condition } from './connection.js' */
+/** @import { Condition } from './state.js' */
 /** @import { NetworkStats, Stats } from '../http/stats-schema.ts' */
 import { readableTime, timeOfDay } from './amounts.js';
 import { html } from './preact.js';

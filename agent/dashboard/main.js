@@ -1,4 +1,4 @@
-/** @import { Condition } from './connection.js' */
+/** @import { Condition } from './state.js' */
 import { news, newsOfCondition } from './announcements.js';
 import { follow } from './connection.js';
 import { Page } from './page.js';

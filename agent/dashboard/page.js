@@ -1,6 +1,5 @@
-/** @import { Condition } from './connection.js' */
 /** @import { Rates } from './rates.js' */
-/** @import { Known } from './state.js' */
+/** @import { Condition, Known } from './state.js' */
 import { Cache } from './cache.js';
 import { FlowSection } from './flow.js';
 import { Head } from './head.js';

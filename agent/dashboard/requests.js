@@ -1,7 +1,7 @@
 /** @import { FinishedRequest, PeerStats } from '../http/stats-schema.ts' */
 import { readableBytes, readableCount, readableLatency, timeOfDay } from './amounts.js';
 import { nameOfPath, nameOfSource } from './names.js';
-import { html, useState } from './preact.js';
+import { html, useMemo, useState } from './preact.js';
 
 /** What became of a request, and how well that is. */
 const results = /** @type {const} */ ({
@@ -14,7 +14,7 @@ const results = /** @type {const} */ ({
 });
 
 /** More rows than anybody reads. */
-const maxRows = 200;
+const maxRows = 100;
 
 /**
  * What Nix asked lately, with a filter.
@@ -23,7 +23,15 @@ const maxRows = 200;
 export function Requests({ requests, peers }) {
   const [words, setWords] = useState('');
   const [result, setResult] = useState('');
-  const fitting = requests.filter((request) => fits(request, words, result, peers));
+  const fitting = useMemo(
+    () => requests.filter((request) => fits(request, words, result, peers)),
+    [requests, words, result, peers],
+  );
+  // Drawn anew only when something has changed: the page is drawn each second.
+  const rows = useMemo(
+    () => fitting.slice(0, maxRows).map((request) => html`<${Request} request=${request} peers=${peers} />`),
+    [fitting, peers],
+  );
   return html`
     <section class="wide" aria-labelledby="requests">
       <div class="title">
@@ -59,7 +67,7 @@ export function Requests({ requests, peers }) {
             </tr>
           </thead>
           <tbody>
-            ${fitting.slice(0, maxRows).map((request) => html`<${Request} request=${request} peers=${peers} />`)}
+            ${rows}
           </tbody>
         </table>
         ${requests.length === 0 && html`<p class="empty">None yet. Nix comes here once nix.conf says <code>substituters = ${location.origin}</code>.</p>`}

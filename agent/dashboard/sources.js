@@ -17,6 +17,7 @@ const states = {
  */
 export function Sources({ stats }) {
   const { peers = [], sources = [] } = stats ?? {};
+  const configured = sources.filter(({ id }) => !peers.some(({ url }) => isSame(id, url)));
   const gave = (/** @type {SourceStats | undefined} */ source) =>
     source && stats?.sinceStart.nar.bySource[source.id]?.bytes;
   return html`
@@ -49,12 +50,8 @@ export function Sources({ stats }) {
           </tbody>
           <tbody>
             <${Wide} class="group"><th colspan="3" scope="rowgroup">Substituters</th><//>
-            ${sources
-              .filter(({ id }) => !peers.some(({ url }) => isSame(id, url)))
-              .map(
-                (source) => html`<${Source} key=${source.id} ...${ofSource(source)} gave=${gave(source)} />`,
-              )}
-            ${sources.length === 0 && html`<${Wide}><td colspan="3" class="soft">None.</td><//>`}
+            ${configured.map((source) => html`<${Source} key=${source.id} ...${ofSource(source)} gave=${gave(source)} />`)}
+            ${configured.length === 0 && html`<${Wide}><td colspan="3" class="soft">None.</td><//>`}
           </tbody>
         </table>
       </div>

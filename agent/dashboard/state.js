@@ -10,6 +10,11 @@
  * @property {readonly Rejection[]} rejections newest first
  */
 
+/**
+ * How the agent is heard: `live` by events, `polling` where events do not come through, `lost` when it does not answer.
+ * @typedef {'connecting' | 'live' | 'polling' | 'lost'} Condition
+ */
+
 const maxRequests = 500;
 const maxRejections = 100;
 

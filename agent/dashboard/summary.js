@@ -71,11 +71,10 @@ function crossed(upstream, came) {
 /** @param {{ bytes: Counts['bytes'] | undefined }} props */
 function Shares({ bytes }) {
   const { fromUpstream = 0, fromLan = 0, fromDisk = 0 } = bytes ?? {};
-  const part = (/** @type {string} */ name, /** @type {number} */ amount) =>
-    html`<i class=${name} style=${{ flexGrow: amount }}></i>`;
+  const parts = { upstream: fromUpstream, lan: fromLan, disk: fromDisk };
   return html`
     <div class="shares" aria-hidden="true">
-      ${part('upstream', fromUpstream)} ${part('lan', fromLan)} ${part('disk', fromDisk)}
+      ${Object.entries(parts).map(([name, amount]) => amount > 0 && html`<i key=${name} class=${name} style=${{ flexGrow: amount }}></i>`)}
     </div>
     <ul class="key tiles">
       <li class="of-upstream">upstream<b>${readableBytes(fromUpstream)}</b></li>

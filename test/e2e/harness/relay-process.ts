@@ -13,6 +13,8 @@ export type RelayConfig = Readonly<Record<string, unknown>>;
 export interface RelayOptions {
   /** Where it lives: its network, or its file systems; the machine's own when left out. */
   readonly inside?: Pick<Offline, 'enter'>;
+  /** The program; that of the sources when left out. */
+  readonly main?: string;
   /** Environment beside PATH, HOME and XDG_CACHE_HOME. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -30,7 +32,7 @@ export interface Memory {
   readonly peak: number;
 }
 
-const repository = join(import.meta.dirname, '../../..');
+const fromSources = join(import.meta.dirname, '../../../agent/main.ts');
 /** No neighbours, unless a test wants them: its network is its own. */
 const alone = { discover: false, advertise: false, listen: '' };
 const readyWithinMs = 15_000;
@@ -51,13 +53,16 @@ export class RelayProcess implements AsyncDisposable {
   }
 
   /** Starts it and waits until it listens. Throws with its log when it ends before that, or does not listen within 15 s. */
-  static async start(config: RelayConfig, { inside, env = {} }: RelayOptions = {}): Promise<RelayProcess> {
+  static async start(
+    config: RelayConfig,
+    { inside, main = fromSources, env = {} }: RelayOptions = {},
+  ): Promise<RelayProcess> {
     const directory = await TemporaryDirectory.create('relay');
     const configFile = join(directory.path, 'narrowcast.toml');
     const cache = { dir: join(directory.path, 'cache') };
     await writeFile(configFile, stringify({ listen: 'localhost:0', cache, lan: alone, ...config }));
 
-    const command = [process.execPath, join(repository, 'agent/main.ts'), 'serve', '--config', configFile];
+    const command = [process.execPath, main, 'serve', '--config', configFile];
     const [file = '', ...args] = inside ? inside.enter(command) : command;
     const child = spawn(file, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
