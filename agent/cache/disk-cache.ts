@@ -173,7 +173,8 @@ export class DiskCache implements NarCache {
         this.#recompression?.add(narinfo.storePath.hashPart);
       },
     };
-    const partials = new PartialStore(context, { bytes: half, age: idleTransfers }, wall);
+    const isStored = (narHash: NarHash) => (index.byNarHash(narHash)?.paths.length ?? 0) > 0;
+    const partials = new PartialStore(context, { bytes: half, age: idleTransfers, isStored }, wall);
     const staging = { ...context, layout: layout.uploads };
     const uploads = new PartialStore(staging, { bytes: half, age: idleUploads }, wall);
     this.intake = new Intake({ disk, space, index, uploads, mostBytes: half });

@@ -11,6 +11,8 @@ export interface IdleLimits {
   readonly bytes: number;
   /** Ms since the last use. */
   readonly age: number;
+  /** A process that was killed may have left the file of a NAR that it had stored: that is of no use. */
+  readonly isStored?: (narHash: NarHash) => boolean;
 }
 
 interface Entry {
@@ -81,12 +83,14 @@ export class PartialStore {
     }
   }
 
-  /** Removes idle files that are too old, and the oldest of those that take too much. */
+  /** Removes idle files that are too old or of no use, and the oldest of those that take too much. */
   async tidy(): Promise<void> {
     await this.#ready();
-    const oldest = this.#wall() - this.#limits.age;
-    for (const [narHash, { modified }] of this.#idle()) if (modified < oldest) await this.#remove(narHash);
-    await this.makeRoom(sum(this.#idle().map(([, entry]) => entry)) - this.#limits.bytes);
+    const { age, bytes, isStored = () => false } = this.#limits;
+    const oldest = this.#wall() - age;
+    for (const [narHash, { modified }] of this.#idle())
+      if (modified < oldest || isStored(narHash)) await this.#remove(narHash);
+    await this.makeRoom(sum(this.#idle().map(([, entry]) => entry)) - bytes);
   }
 
   /** Removes idle files, the oldest first, until they have freed that many bytes; resolves to how many they have. */

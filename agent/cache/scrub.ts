@@ -221,7 +221,7 @@ class Scrub {
     for (const path of await this.#listPaths()) {
       const narinfo = seen.has(path) ? undefined : await this.#narinfos.read(path).catch(() => undefined);
       const file = narinfo && narFileOf(narinfo.url);
-      if (file !== undefined) this.#named.set(file, [path]);
+      if (file !== undefined) this.#named.set(file, [...(this.#named.get(file) ?? []), path]);
     }
     const strays: NarFile[] = [];
     for (const file of await listIfThere(this.#files, this.#layout.nars)) {

@@ -114,8 +114,8 @@ export class Upkeep {
   }
 
   async #round(): Promise<void> {
-    await this.#attempt(() => this.#removeLeftovers());
     await this.#attempt(() => this.#scanIfDue());
+    await this.#attempt(() => this.#removeLeftovers());
     await this.#attempt(() => this.#keepLimits());
     if (this.#stop.signal.aborted) return;
     this.#cancel = this.#parts.clock.after(tidyEvery, () => {

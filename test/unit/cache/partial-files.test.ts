@@ -233,6 +233,30 @@ test('a process that is killed when the NAR is in the cache and its narinfo is n
   expect(await readdir(join(after, 'partial'))).toEqual([]);
 });
 
+test('what a process that was killed a moment later leaves takes no space twice', async () => {
+  const dir = await temporaryDirectory();
+  const after = await temporaryDirectory();
+  const one = big();
+  const files = new FaultyFiles();
+  const first = await openCache({ dir }, { files });
+  let copied = false;
+  files.pause = ({ name, path }) => {
+    if (name === 'remove' && path.includes('/partial/') && !copied) {
+      copied = true;
+      execFileSync('cp', ['-a', `${dir}/.`, after]);
+    }
+    return undefined;
+  };
+  await store(first, one);
+  expect(await readdir(join(after, 'partial'))).toHaveLength(2);
+
+  const cache = await openCache({ dir: after });
+  await cache.settled();
+  expect(await readdir(join(after, 'partial'))).toEqual([]);
+  expect(cache.stats()).toMatchObject({ nars: 1, partial: { files: 0, bytes: 0 } });
+  expect(await fetched(cache, one)).toEqual(one.file);
+});
+
 test('what is in the cache already is not added to', async () => {
   const dir = await temporaryDirectory();
   const one = big();

@@ -156,6 +156,22 @@ test('a NAR whose narinfo comes while the scrub runs is not nobody’s', async (
   expect(await fetched(cache, late)).toEqual(late.file);
 });
 
+test('a wrong NAR that two paths come to share while the scrub runs is set aside with both', async () => {
+  const dir = await temporaryDirectory();
+  const cache = await openCache({ dir });
+  const one = signedSample();
+  const late = signed(twinOf(one));
+  await store(cache, one);
+  const { nar } = pathsOf(dir, one);
+  await cache.adopt(late.narinfo);
+  const { narinfo } = pathsOf(dir, late);
+  const text = readFileSync(narinfo);
+  await rm(narinfo);
+  await flipBit(nar, 100);
+  await scrubbed(dir, { repair: true, progress: () => writeFileSync(narinfo, text) });
+  expect((await readdir(dir)).filter((name) => name.endsWith('.narinfo'))).toEqual([]);
+});
+
 test('what has no signature by a known key is told and left alone', async () => {
   const dir = await temporaryDirectory();
   const cache = await openCache({ dir });

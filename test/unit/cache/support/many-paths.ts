@@ -47,7 +47,7 @@ export function madePaths(count: number, most: number, now: number, span: number
   });
 }
 
-/** Writes them as a binary cache in which nothing is right but the sizes. */
+/** Writes them as a binary cache in which nothing is right but the files' sizes and hashes. */
 export async function writePaths(dir: string, paths: readonly MadePath[]): Promise<void> {
   await mkdir(join(dir, 'nar'), { recursive: true });
   const contents = Buffer.alloc(12_000);
@@ -63,6 +63,7 @@ export async function writePaths(dir: string, paths: readonly MadePath[]): Promi
       compression: 'none' as const,
       narHash: hash,
       narSize: size,
+      fileHash: sha256(contents.subarray(0, size)),
       fileSize: size,
       references: path.references.map((at) => paths[at]?.storePath ?? storePath),
       signatures: [],
