@@ -3,6 +3,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import { withExamples } from './commands/examples.ts';
 import type { PushCommandWishes } from './commands/push.ts';
 import type { PushDaemonWishes } from './commands/push-daemon.ts';
+import type { RootPlace } from './commands/root.ts';
 import type { ConfigSources } from './config/load.ts';
 import type { Option } from './config/options.ts';
 
@@ -125,6 +126,40 @@ function addCacheCommands(program: Command, sources: Sources): void {
     .action(async (wishes: { repair?: true }) => {
       const { scrub } = await import('./commands/scrub.ts');
       await scrub(wishes, sources());
+    });
+  addRootCommands(program, sources);
+}
+
+function addRootCommands(program: Command, sources: Sources): void {
+  const root = withExamples(program.command('root').helpCommand(false), [
+    'root set laptop /nix/store/…-nixos-system --to http://pi:6271',
+    'the Pi keeps that system, and the ones before it',
+  ]).description('names that keep store paths, the newest and some before it, with all that they refer to');
+  const elsewhere = (command: Command) =>
+    command
+      .option('--to <URL>', 'at another machine that takes uploads, such as http://pi:6271')
+      .option('--netrc-file <FILE>', 'login and password for it');
+  elsewhere(root.command('set'))
+    .description('keep a store path under a name, in front of what it kept before')
+    .argument('<NAME>', 'such as the name of the machine')
+    .argument('<STORE-PATH>')
+    .action(async (name: string, path: string, place: RootPlace) => {
+      const { setRoot } = await import('./commands/root.ts');
+      await setRoot(name, path, place, sources());
+    });
+  elsewhere(root.command('list'))
+    .description('list all roots with what they keep, the newest first')
+    .option('--json', 'as JSON')
+    .action(async (wishes: RootPlace & { json?: true }) => {
+      const { listRoots } = await import('./commands/root.ts');
+      await listRoots(wishes, sources());
+    });
+  elsewhere(root.command('remove'))
+    .description('let go of a name and all that it kept')
+    .argument('<NAME>')
+    .action(async (name: string, place: RootPlace) => {
+      const { removeRoot } = await import('./commands/root.ts');
+      await removeRoot(name, place, sources());
     });
 }
 

@@ -2,11 +2,28 @@ import { FormatError } from '../nix/error.ts';
 import { referencesOf } from '../nix/narinfo.ts';
 import type { HashPart } from '../nix/store-path.ts';
 import { isAbsent } from './error.ts';
-import type { Files } from './files.ts';
-import { hashPartOfName, type Layout } from './layout.ts';
-import type { NarIndex } from './nar-index.ts';
-import type { NarinfoFiles } from './narinfo-files.ts';
+import { type Files, realFiles } from './files.ts';
+import { GroupedSync } from './grouped-sync.ts';
+import { hashPartOfName, Layout } from './layout.ts';
+import { NarIndex } from './nar-index.ts';
+import { NarinfoFiles } from './narinfo-files.ts';
 import { listIfThere } from './small-files.ts';
+
+/**
+ * A path of this closure that is not in the cache directory, as the disk has it now; undefined when all are. Rejects with the system's
+ * errors.
+ */
+export function lacksOnDisk(
+  dir: string,
+  storeDir: string,
+  path: HashPart,
+  files: Files = realFiles,
+): Promise<HashPart | undefined> {
+  const layout = new Layout(dir);
+  const narinfos = new NarinfoFiles(files, layout, new GroupedSync(files), storeDir);
+  const isRead = () => false;
+  return new Closures({ files, layout, index: new NarIndex(), narinfos, isRead }).lacks(path);
+}
 
 export interface ClosureParts {
   readonly files: Files;

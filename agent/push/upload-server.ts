@@ -153,6 +153,21 @@ export class UploadServer {
     this.#judge(answer, `the root ${name}`);
   }
 
+  /** What the server keeps under names: the JSON of `GET /roots`. */
+  async roots(signal: AbortSignal): Promise<string> {
+    const answer = await this.#ask('GET', 'roots', { signal });
+    this.#judge(answer, 'the list of roots');
+    return answer.body.toString();
+  }
+
+  /** Lets go of what is kept under a name; whether there was such a root. */
+  async removeRoot(name: string, signal: AbortSignal): Promise<boolean> {
+    const answer = await this.#ask('DELETE', `roots/${encodeURIComponent(name)}`, { signal });
+    if (answer.status === 404) return false;
+    this.#judge(answer, `the root ${name}`);
+    return true;
+  }
+
   async close(): Promise<void> {
     await this.#agent.destroy();
   }
