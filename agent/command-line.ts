@@ -1,4 +1,4 @@
-import { Command, Option as Flag, InvalidArgumentError } from 'commander';
+import { Argument, Command, Option as Flag, InvalidArgumentError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { withExamples } from './commands/examples.ts';
 import type { PushCommandWishes } from './commands/push.ts';
@@ -32,6 +32,7 @@ export function commandLine(options: readonly Option[]): Command {
   addCacheCommands(program.commandsGroup('The cache:'), sources);
   addSharingCommands(program.commandsGroup('For others:'), sources);
   addAgentCommands(program.commandsGroup('Setting up:'), sources);
+  addShellCommands(program);
   return program;
 }
 
@@ -213,6 +214,30 @@ function addAgentCommands(program: Command, sources: Sources): void {
     .action(async () => {
       const { serve } = await import('./commands/serve.ts');
       await serve(sources());
+    });
+}
+
+function addShellCommands(program: Command): void {
+  withExamples(
+    program.command('completions'),
+    [
+      'completions bash > ~/.local/share/bash-completion/completions/narrowcast',
+      'for every bash from now on',
+    ],
+    ['completions zsh > ~/.zfunc/_narrowcast', 'where ~/.zfunc is in fpath'],
+    ['completions fish > ~/.config/fish/completions/narrowcast.fish', 'for every fish from now on'],
+  )
+    .description('print what a shell needs to complete the words of narrowcast')
+    .addArgument(new Argument('<SHELL>', 'bash, zsh or fish').choices(['bash', 'zsh', 'fish']))
+    .action(async (shell: 'bash' | 'zsh' | 'fish') => {
+      const { completions } = await import('./commands/completions.ts');
+      completions(shell, program);
+    });
+  withExamples(program.command('man'), ['man | man -l -', 'read it'])
+    .description('print the man page')
+    .action(async () => {
+      const { man } = await import('./commands/man.ts');
+      man(program);
     });
 }
 

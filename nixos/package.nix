@@ -4,6 +4,7 @@
   lib,
   stdenv,
   runtimeShell,
+  installShellFiles,
   cacert,
   nodejs_24,
   xz,
@@ -58,6 +59,7 @@ stdenv.mkDerivation {
       ];
   };
 
+  nativeBuildInputs = [ installShellFiles ];
   buildInputs = [ xz ];
 
   buildPhase = ''
@@ -101,6 +103,16 @@ stdenv.mkDerivation {
     EOF
     chmod +x $out/bin/narrowcast $out/libexec/check-config
     runHook postInstall
+  '';
+
+  # Made by the program itself, so where it can run.
+  postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
+    $out/bin/narrowcast man > narrowcast.1
+    installManPage narrowcast.1
+    for shell in bash zsh fish; do
+      $out/bin/narrowcast completions $shell > narrowcast.$shell
+      installShellCompletion --cmd narrowcast --$shell narrowcast.$shell
+    done
   '';
 
   doInstallCheck = stdenv.buildPlatform.canExecute stdenv.hostPlatform;
