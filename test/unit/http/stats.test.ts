@@ -136,3 +136,20 @@ it('answers GET and HEAD, and nothing beneath', async () => {
   expect((await ask(port, '/stats', { method: 'POST' })).status).toBe(405);
   for (const path of ['/stats/', '/statsx', '/stats?x']) expect((await ask(port, path)).status).toBe(404);
 });
+
+it('tells what was asked since a time', async () => {
+  const port = await startAgent(['substituters', '']);
+  await ask(port, '/00000000000000000000000000000000.narinfo');
+  const since = async (time: string) => read((await ask(port, `/stats?since=${time}`)).body.toString());
+  const today = await since('2026-01-01');
+  expect(today.recent?.requests.map(({ path }) => path)).toEqual(['00000000000000000000000000000000']);
+  expect(today.history.map(({ narinfo }) => narinfo.absent)).toEqual([1]);
+  const asked = Date.parse(today.recent?.requests[0]?.time ?? '');
+  const just = encodeURIComponent(new Date(asked + 1).toISOString());
+  expect((await since(just)).recent).toEqual({ requests: [], rejections: [] });
+  expect((await since(just)).history.length).toBe(1);
+  expect((await since('2099-01-01')).history).toEqual([]);
+  expect(read((await ask(port, '/stats')).body.toString()).recent).toBeUndefined();
+  for (const time of ['', 'yesterday', '2026-13-01', '1', '%'])
+    expect((await ask(port, `/stats?since=${time}`)).status, time).toBe(400);
+});
