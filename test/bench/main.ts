@@ -3,6 +3,9 @@ import { join } from 'node:path';
 import { describeMachine } from './machine.ts';
 import { toDocument, toMarkdown } from './markdown.ts';
 import { cache } from './measures/cache.ts';
+import { closure } from './measures/closure.ts';
+import { idle } from './measures/idle.ts';
+import { lookups } from './measures/lookups.ts';
 import { memory } from './measures/memory.ts';
 import { nar } from './measures/nar.ts';
 import { narinfo } from './measures/narinfo.ts';
@@ -11,10 +14,10 @@ import { watched } from './measures/watched.ts';
 import { parseOptions } from './options.ts';
 import type { Report, Section } from './report.ts';
 
-const measures = [start, narinfo, nar, cache, memory, watched];
+const measures = [start, narinfo, lookups, closure, nar, cache, memory, watched, idle];
 const docs = join(import.meta.dirname, '../../docs/benchmarks.md');
 
-const { json, only, short, rounds, writeDocs } = parseOptions(process.argv.slice(2));
+const { json, only, short, rounds, writeDocs, against } = parseOptions(process.argv.slice(2));
 const chosen = measures.filter(({ name }) => only === undefined || name === only);
 if (chosen.length === 0) {
   process.stderr.write(`--only ${only}: there are ${measures.map(({ name }) => name).join(', ')}\n`);
@@ -24,7 +27,7 @@ if (chosen.length === 0) {
 const sections: Section[] = [];
 for (const measure of chosen) {
   process.stderr.write(`measuring ${measure.name} …\n`);
-  sections.push(await measure.take({ short, rounds }));
+  sections.push(await measure.take({ short, rounds, against }));
 }
 const report: Report = { machine: await describeMachine(), short, rounds, sections };
 process.stdout.write(toMarkdown(report));

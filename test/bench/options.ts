@@ -12,7 +12,12 @@ export interface BenchOptions {
   readonly rounds: number;
   /** Writes docs/benchmarks.md. */
   readonly writeDocs: boolean;
+  /** URLs of other relays to compare with, beside those that the benchmark starts itself. */
+  readonly against: readonly string[];
 }
+
+/** Contestants that need no URL: they are in every run. */
+const always: ReadonlySet<string> = new Set(['direct', 'nginx-proxy']);
 
 /** @throws TypeError for an unknown option, RangeError for a number of rounds that is none */
 export function parseOptions(argv: readonly string[]): BenchOptions {
@@ -23,12 +28,20 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
       only: { type: 'string' },
       short: { type: 'boolean', default: false },
       rounds: { type: 'string' },
+      against: { type: 'string' },
       'write-docs': { type: 'boolean', default: false },
     },
   });
-  const { json, only, short, 'write-docs': writeDocs } = values;
+  const { json, only, short, against = '', 'write-docs': writeDocs } = values;
   const rounds = Number(values.rounds ?? (short ? 1 : 3));
   if (!Number.isInteger(rounds) || rounds < 1)
     throw new RangeError(`--rounds ${values.rounds}: it must be a whole number from 1 on`);
-  return { json, only, short, rounds, writeDocs };
+  return {
+    json,
+    only,
+    short,
+    rounds,
+    writeDocs,
+    against: against.split(',').filter((name) => name !== '' && !always.has(name)),
+  };
 }

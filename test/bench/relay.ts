@@ -16,6 +16,10 @@ export interface RelayOptions {
   readonly publicKey?: string;
   /** A cache directory to begin with, which is copied; an empty one when left out. */
   readonly cacheDirectory?: string;
+  /** A file of certificates to trust beside the usual ones. */
+  readonly certificate?: string;
+  /** For Node itself. */
+  readonly nodeArguments?: readonly string[];
 }
 
 /** `narrowcast serve` in a process of its own. */
@@ -37,7 +41,8 @@ export class Relay implements AsyncDisposable {
   }
 
   /** Starts it and waits for its first answer. Throws when it ends before that. */
-  static async start({ program, substituter, publicKey, cacheDirectory }: RelayOptions): Promise<Relay> {
+  static async start(options: RelayOptions): Promise<Relay> {
+    const { program, substituter, publicKey, cacheDirectory, certificate, nodeArguments = [] } = options;
     const directory = await TemporaryDirectory.create('bench');
     const cache = join(directory.path, 'cache');
     if (cacheDirectory !== undefined) await mustRun(['cp', '-a', cacheDirectory, cache]);
@@ -52,9 +57,13 @@ export class Relay implements AsyncDisposable {
     };
     const file = join(directory.path, 'narrowcast.toml');
     await writeFile(file, stringify(configuration));
-    const env = { PATH: process.env['PATH'] ?? '', HOME: directory.path };
+    const env = {
+      PATH: process.env['PATH'] ?? '',
+      HOME: directory.path,
+      ...(certificate !== undefined && { NODE_EXTRA_CA_CERTS: certificate }),
+    };
     const started = performance.now();
-    const child = spawn(process.execPath, [program, 'serve', '--config', file], {
+    const child = spawn(process.execPath, [...nodeArguments, program, 'serve', '--config', file], {
       env,
       stdio: ['ignore', 'ignore', 'inherit'],
     });

@@ -17,6 +17,12 @@ export async function writeNar(file: string, size: number, label: string): Promi
   await pipeline(narOf(size, contents(size, label)), createWriteStream(file));
 }
 
+/** The NAR of a regular file. */
+export function narOfFile(bytes: Buffer): Buffer {
+  const words = ['nix-archive-1', '(', 'type', 'regular', 'contents'].map(string);
+  return Buffer.concat([...words, length(bytes.length), bytes, padding(bytes.length), string(')')]);
+}
+
 /** The NAR format: strings with their length before and zeros after, up to a multiple of 8. */
 async function* narOf(size: number, bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
   for (const word of ['nix-archive-1', '(', 'type', 'regular', 'contents']) yield string(word);

@@ -12,4 +12,6 @@ export interface Size {
   readonly short: boolean;
   /** How often each contestant has its turn. */
   readonly rounds: number;
+  /** URLs of other relays to compare with. */
+  readonly against: readonly string[];
 }

@@ -22,6 +22,8 @@ export interface NginxOptions {
   readonly bytesPerSecond?: number;
   /** More directives for the `server` block. */
   readonly config?: string;
+  /** More directives for the `http` block. */
+  readonly http?: string;
 }
 
 /** An nginx of its own that serves a directory on a free port of 127.0.0.1, and tells what it was asked. */
@@ -122,7 +124,7 @@ function isMark(uri: string): boolean {
 function configuration(
   directory: string,
   port: number,
-  { bytesPerSecond, config = '' }: NginxOptions,
+  { bytesPerSecond, config = '', http = '' }: NginxOptions,
 ): string {
   return `
 daemon off;
@@ -141,6 +143,7 @@ http {
   scgi_temp_path scgi;
   sendfile on;
   tcp_nopush on;
+  ${http}
   server {
     listen 127.0.0.1:${port};
     root "${directory}";
