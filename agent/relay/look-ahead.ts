@@ -10,7 +10,8 @@ export interface LookAheadOptions {
   readonly clock?: Clock;
 }
 
-const maxAtOnce = 16;
+/** Over 100 ms, 1,000 paths take 4 s with 25 at once, as Nix itself asks, and a second with these. */
+const maxAtOnce = 256;
 const maxQueued = 8_192;
 /** A path once looked ahead for is left alone for this long, in ms. */
 const seenFor = 60_000;

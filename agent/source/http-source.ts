@@ -46,6 +46,10 @@ export interface HttpSourceOptions {
 }
 
 const maxRedirects = 3;
+/** For lookups, to one source. */
+const connections = 32;
+/** Each lookup of a far source that speaks no HTTP/2 occupies a connection for a long round trip. */
+const farConnections = 96;
 const maxCacheInfoBytes = 4_096;
 const redirectStatus: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 
@@ -156,6 +160,8 @@ export class HttpSource implements Source {
       }
       return Buffer.concat(chunks).toString('utf8');
     } catch (error) {
+      const silent = error instanceof SourceError && error.fault === 'silent';
+      if (silent && this.#clock.now() - this.#lastHeard >= lookupTimeout) this.#connections.renewLookups();
       silence.abort(error);
       throw httpFault(error, `${this.id}/${path}`, signal);
     } finally {
@@ -310,6 +316,8 @@ export class HttpSource implements Source {
       connectTimeout: this.#options.connectTimeout,
       lookup: asLookup((host) => this.#resolver.addresses(host)),
       lookupElsewhere: asLookup((host) => this.#addressesElsewhere(host)),
+      maxForLookups:
+        this.reach === 'upstream' && this.#base.protocol === 'http:' ? farConnections : connections,
     });
   }
 }

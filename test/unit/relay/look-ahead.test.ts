@@ -105,12 +105,12 @@ describe('looking ahead', () => {
     expect(world.asked).toEqual([other.hashPart]);
   });
 
-  test('asks sixteen at once', async () => {
+  test('asks 256 at once', async () => {
     const world = new World();
-    world.ahead.from(wide(100));
+    world.ahead.from(wide(400));
     await world.quiet();
-    expect(world.asked).toHaveLength(100);
-    expect(world.mostAtOnce).toBe(16);
+    expect(world.asked).toHaveLength(400);
+    expect(world.mostAtOnce).toBe(256);
   });
 
   test('is bounded', async () => {
@@ -159,16 +159,16 @@ describe('looking ahead', () => {
   test('begins anew on another network, and drops what waits', async () => {
     const open = Promise.withResolvers<void>();
     const world = new World(() => open.promise);
-    const root = wide(100);
+    const root = wide(400);
     world.ahead.from(root);
     await turn();
-    expect(world.asked).toHaveLength(16);
+    expect(world.asked).toHaveLength(256);
     world.ahead.reset();
     open.resolve();
     await world.quiet();
-    expect(world.asked).toHaveLength(16);
+    expect(world.asked).toHaveLength(256);
     world.ahead.from(root);
     await world.quiet();
-    expect(world.asked).toHaveLength(116);
+    expect(world.asked).toHaveLength(656);
   });
 });
