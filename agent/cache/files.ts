@@ -38,8 +38,8 @@ export interface Files {
   stat(path: string): Promise<FileFacts>;
   /** The names in a directory. */
   list(directory: string): Promise<string[]>;
-  /** Makes the directory and those above it. */
-  makeDirectory(path: string): Promise<void>;
+  /** Makes the directory and those above it; `mode` as in mkdir(2), 0o777 when left out. */
+  makeDirectory(path: string, mode?: number): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   /** Gives a file a second name, which no other has. */
   link(from: string, to: string): Promise<void>;
@@ -61,8 +61,8 @@ export const realFiles: Files = {
     return factsOf(await stat(path));
   },
   list: (directory) => fs.promises.readdir(directory),
-  async makeDirectory(path) {
-    await fs.promises.mkdir(path, { recursive: true });
+  async makeDirectory(path, mode = 0o777) {
+    await fs.promises.mkdir(path, { recursive: true, mode });
   },
   rename: promisify(fs.rename),
   link: promisify(fs.link),

@@ -5,6 +5,8 @@ import type { Layout } from './layout.ts';
 import { readSmall, writeDurably } from './small-files.ts';
 
 const maxBytes = 1024 * 1024;
+/** A web server may show the cache directory to everybody. */
+const forUsAlone = 0o700;
 
 /** A file in `state/`: some text that outlives the process. Neither of its methods rejects: what cannot be kept is lost. */
 export class StateFile {
@@ -32,7 +34,7 @@ export class StateFile {
   async save(text: string): Promise<boolean> {
     if (!this.#isWritable()) return false;
     try {
-      await this.#files.makeDirectory(this.#layout.state);
+      await this.#files.makeDirectory(this.#layout.state, forUsAlone);
       await writeDurably(this.#files, this.#sync, this.#path, this.#layout.temporary(), text);
       return true;
     } catch {

@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { DiskCache } from '../../../agent/cache/disk-cache.ts';
@@ -24,6 +24,7 @@ it('keeps a text from one start to the next, and at no moment half of it', async
     if (saved) break;
     expect(allowed).toBeLessThan(20);
   }
+  expect((await stat(join(dir, 'state'))).mode & 0o777).toBe(0o700);
   await cache.close();
   const next = await openCache({ dir });
   expect(await next.state('totals.json').load()).toBe('two, which is longer');

@@ -46,8 +46,8 @@ export class FaultyFiles implements Files {
     return this.#real('list', path, () => realFiles.list(path));
   }
 
-  makeDirectory(path: string) {
-    return this.#real('makeDirectory', path, () => realFiles.makeDirectory(path));
+  makeDirectory(path: string, mode?: number) {
+    return this.#real('makeDirectory', path, () => realFiles.makeDirectory(path, mode));
   }
 
   rename(from: string, to: string) {
