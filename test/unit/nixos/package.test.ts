@@ -43,7 +43,7 @@ skippable(describe, skipReason)('nixos/package.nix', () => {
       nodeModules = "${repository}/node_modules";
       liblzma = "${stdout.match(/liblzma (\S+)/)?.[1]}";
     };
-    narrowcast = import ${repository}/nixos/package.nix { inherit (pkgs) lib stdenv runtimeShell cacert nodejs_24 xz; };
+    narrowcast = import ${repository}/nixos/package.nix { inherit (pkgs) lib stdenv runtimeShell installShellFiles cacert nodejs_24 xz; };
     in `;
     return () => store[Symbol.asyncDispose]();
   });
@@ -71,6 +71,12 @@ skippable(describe, skipReason)('nixos/package.nix', () => {
     const out = stdout.trim();
     const { version } = JSON.parse(readFileSync(join(repository, 'package.json'), 'utf8'));
     expect((await store.mustRun([`${out}/bin/narrowcast`, '--version'])).stdout).toBe(`${version}\n`);
+
+    const shared = async (file: string) => (await store.mustRun(['cat', `${out}/share/${file}`])).stdout;
+    expect(await shared('man/man1/narrowcast.1')).toMatch(/^\.TH NARROWCAST 1/);
+    expect(await shared('bash-completion/completions/narrowcast.bash')).toContain('complete -F _narrowcast');
+    expect(await shared('zsh/site-functions/_narrowcast')).toMatch(/^#compdef narrowcast\n/);
+    expect(await shared('fish/vendor_completions.d/narrowcast.fish')).toContain('complete -c narrowcast');
 
     const lzma = `${out}/lib/narrowcast/node_modules/lzma-native`;
     const linked = await store.mustRun(['ldd', `${lzma}/build/Release/lzma_native.node`]);

@@ -25,6 +25,7 @@ let
     hasPrefix = prefix: text: builtins.substring 0 (builtins.stringLength prefix) text == prefix;
     last = list: builtins.elemAt list (builtins.length list - 1);
     mapAttrsToList = f: set: map (name: f name set.${name}) (attrNames set);
+    optionalString = wanted: text: if wanted then text else "";
     splitString = separator: text: filter isString (split separator text);
     inherit (builtins) mapAttrs replaceStrings;
     fetchers.proxyImpureEnvVars = [ ];
@@ -36,7 +37,16 @@ let
   # last word.
   run = ''
     set -euo pipefail
-    runHook() { :; }
+    runHook() { [[ $1 != postInstall ]] || eval "''${postInstall-}"; }
+    # Where nixpkgs' installShellFiles puts them.
+    installManPage() { install -Dt $out/share/man/man''${1##*.} "$1"; }
+    installShellCompletion() {
+      case $3 in
+        --bash) install -D "$4" $out/share/bash-completion/completions/$2.bash ;;
+        --zsh) install -D "$4" $out/share/zsh/site-functions/_$2 ;;
+        --fish) install -D "$4" $out/share/fish/vendor_completions.d/$2.fish ;;
+      esac
+    }
     export HOME=$PWD CXX=g++
     if [[ -n ''${buildCommand-} ]]; then
       eval "$buildCommand"
@@ -113,6 +123,7 @@ in
     hostPlatform = { };
   };
   runtimeShell = "/bin/sh";
+  installShellFiles = null;
   cacert = "/etc";
   nodejs_24 = nodejs;
   xz.version = liblzma;
