@@ -4,30 +4,25 @@ import { type Compression, fileExtension, isDecodable } from '../nix/compression
 import { isNarHash, type NarHash } from '../nix/hash.ts';
 import { type Narinfo, printNarinfo } from '../nix/narinfo.ts';
 import { type HashPart, isHashPart } from '../nix/store-path.ts';
-import { NarUnavailable } from '../relay/error.ts';
 import type { KnownPath } from '../relay/known-path.ts';
 import type { LookAhead } from '../relay/look-ahead.ts';
 import { type Found, type Lookup, memory } from '../relay/lookup.ts';
-import { opaqueOffers, openOpaque } from '../relay/opaque.ts';
+import { opaqueOffers } from '../relay/opaque.ts';
 import type { OtherFiles } from '../relay/other-files.ts';
-import type { Transfers } from '../relay/transfers.ts';
 import type { Finished } from '../telemetry/counters.ts';
-import { parseRange } from './range.ts';
-import { gone, say, send, upTo } from './reply.ts';
-import { type Count, counting, messageOf, resultFrom } from './request-count.ts';
+import { NarAnswers, type NarAnswersOptions } from './nar-answers.ts';
+import { gone, say, send } from './reply.ts';
+import { counting, resultFrom } from './request-count.ts';
 
-export interface LocalFaceOptions {
+export interface LocalFaceOptions extends NarAnswersOptions {
   readonly storeDir: string;
   readonly lookup: Lookup;
   readonly lookAhead: LookAhead;
-  readonly transfers: Transfers;
   readonly otherFiles: OtherFiles;
   /** This agent's name in `Via` headers: a request that carries it has come round in a circle (I10). */
   readonly instance: string;
   /** Called when a request for a narinfo, a NAR or another file of a cache is finished. */
   readonly finished?: (request: Finished) => void;
-  /** Passes a NAR's bytes on no faster than the client may have them; by default as fast as it takes them. */
-  readonly pace?: (response: ServerResponse, chunks: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
 }
 
 /** Some thirty agents, one behind the other. */
@@ -53,11 +48,13 @@ const opaqueExtensions = new Map<string, Compression>(
 export class LocalFace {
   readonly #options: LocalFaceOptions;
   readonly #cacheInfo: Buffer;
+  readonly #nars: NarAnswers;
   readonly #narinfos = new WeakMap<KnownPath, { text: Buffer; compression: Compression }>();
   readonly #routes: readonly (readonly [RegExp, Answer])[];
 
   constructor(options: LocalFaceOptions) {
     this.#options = options;
+    this.#nars = new NarAnswers(options);
     this.#cacheInfo = Buffer.from(
       printCacheInfo({ storeDir: options.storeDir, wantMassQuery: true, priority: 30 }),
     );
@@ -144,104 +141,14 @@ export class LocalFace {
       return count('absent', { path: hashPart });
     }
     await (opaque === undefined
-      ? this.#decodedNar(request, response, known, count)
-      : this.#opaqueNar(request, response, known, opaque, count));
+      ? this.#nars.decoded(request, response, known, count)
+      : this.#nars.opaque(request, response, known, opaque, count));
   };
 
   /** The path whose NAR a URL names; undefined when it is not known with this NarHash. */
   async #path(hashPart: HashPart, narHash: NarHash, via: string | undefined): Promise<KnownPath | undefined> {
     const known = await this.#options.lookup.find(hashPart, via);
     return known?.narHash === narHash ? known : undefined;
-  }
-
-  async #decodedNar(
-    request: IncomingMessage,
-    response: ServerResponse,
-    known: KnownPath,
-    count: Count,
-  ): Promise<void> {
-    const path = known.narinfo.storePath.base;
-    const size = known.narinfo.narSize;
-    const range = parseRange(request.headers.range, size);
-    if (range === 'unsatisfiable')
-      return say(response, 416, 'behind the end', { 'content-range': `bytes */${size}` });
-    const { start, end } = range ?? { start: 0, end: size };
-    const headers = {
-      'content-type': 'application/x-nix-nar',
-      'content-length': end - start,
-      'accept-ranges': 'bytes',
-      // RFC 9211; `narrowcast fetch` passes over what is a hit.
-      'cache-status': known.stored ? 'narrowcast; hit' : 'narrowcast; fwd=uri-miss',
-      ...(range && { 'content-range': `bytes ${start}-${end - 1}/${size}` }),
-    };
-    const status = range ? 206 : 200;
-    if (request.method === 'HEAD') return void response.writeHead(status, headers).end();
-    const reading = await this.#options.transfers
-      .open(known, start, gone(response), request.headers.via)
-      .catch((error) => {
-        count(response.destroyed ? 'left' : 'absent', { path, reason: messageOf(error) });
-        throw error;
-      });
-    const ends = (result: Finished['result'], reason?: string) => {
-      const { giver, given } = reading;
-      count(result, { path, giver, bytes: Math.min(given, end - start), reason });
-    };
-    response.writeHead(status, headers);
-    try {
-      await this.#send(response, upTo(reading.chunks(), end - start));
-      ends(response.writableEnded ? resultFrom(reading.giver) : 'left');
-    } catch (error) {
-      ends(response.destroyed ? 'left' : 'failed', messageOf(error));
-      throw error;
-    } finally {
-      reading.close();
-    }
-  }
-
-  async #opaqueNar(
-    request: IncomingMessage,
-    response: ServerResponse,
-    known: KnownPath,
-    compression: Compression,
-    count: Count,
-  ): Promise<void> {
-    const path = known.narinfo.storePath.base;
-    if (!opaqueOffers(known).some(({ narinfo }) => narinfo.compression === compression)) {
-      say(response, 404, 'not here');
-      return count('absent', { path });
-    }
-    const type = { 'content-type': 'application/x-nix-nar' };
-    if (request.method === 'HEAD') return void response.writeHead(200, type).end();
-    const start = Number(/^bytes=(\d{1,15})-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
-    const opened = await openOpaque(known, compression, start, gone(response), request.headers.via).catch(
-      (error) => {
-        count(response.destroyed ? 'left' : 'absent', { path, reason: messageOf(error) });
-        throw error;
-      },
-    );
-    const { size, chunks, giver } = opened;
-    if (size !== undefined) {
-      response.writeHead(start > 0 ? 206 : 200, {
-        ...type,
-        'accept-ranges': 'bytes',
-        'content-length': size - start,
-        ...(start > 0 && { 'content-range': `bytes ${start}-${size - 1}/${size}` }),
-      });
-    } else if (start === 0) response.writeHead(200, type);
-    // A part of something without a size cannot be named, and Nix takes the whole for the part.
-    else throw new NarUnavailable(known.narinfo.storePath.base);
-    try {
-      const bytes = await this.#send(response, chunks);
-      count(response.writableEnded ? resultFrom(giver) : 'left', { path, giver, bytes });
-    } catch (error) {
-      count('failed', { path, giver, reason: messageOf(error) });
-      throw error;
-    }
-  }
-
-  #send(response: ServerResponse, chunks: AsyncIterable<Uint8Array>): Promise<number> {
-    const { pace = (_, whole) => whole } = this.#options;
-    return send(response, pace(response, chunks));
   }
 
   readonly #otherFile: Answer = async (request, response, path = '') => {
