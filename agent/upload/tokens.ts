@@ -1,6 +1,6 @@
 import { timingSafeEqual } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import type { Logger } from '../telemetry/log.ts';
+import type { CacheLog } from '../cache/log.ts';
 import { digestOf, parseTokenFile, type TokenLine, type Uploader } from './token-file.ts';
 
 const maxBytes = 1024 * 1024;
@@ -9,13 +9,13 @@ const longestCredentials = 4096;
 /** Knows uploaders by the tokens file, which is read again when it changes. A file that cannot be read lets nobody in. */
 export class Tokens {
   readonly #file: string;
-  readonly #log: Pick<Logger, 'warn'>;
+  readonly #log: Pick<CacheLog, 'warn'>;
   #lines: readonly TokenLine[] = [];
   /** Which state of the file the lines are from. */
   #read: string | undefined;
   #reading: Promise<void> | undefined;
 
-  constructor(file: string, log: Pick<Logger, 'warn'>) {
+  constructor(file: string, log: Pick<CacheLog, 'warn'>) {
     this.#file = file;
     this.#log = log;
   }

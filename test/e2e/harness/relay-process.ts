@@ -116,6 +116,13 @@ export class RelayProcess implements AsyncDisposable {
     return end(this.#process);
   }
 
+  /** kill -9. Resolves when it is gone. */
+  async kill(): Promise<void> {
+    const exited = once(this.#process, 'exit');
+    this.#process.kill('SIGKILL');
+    await exited;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
     await this.#directory[Symbol.asyncDispose]();

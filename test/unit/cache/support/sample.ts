@@ -25,7 +25,7 @@ export interface SampleOptions {
   readonly contents?: Buffer;
   readonly name?: string;
   readonly compression?: 'none' | 'gzip' | 'zstd' | 'xz';
-  readonly references?: readonly Sample[];
+  readonly references?: readonly Pick<Sample, 'narinfo'>[];
 }
 
 /** A store path with one file in it, the same for the same options; without contents, 1,000 random bytes. */
