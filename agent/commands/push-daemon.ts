@@ -1,5 +1,5 @@
 import { watch } from 'node:fs';
-import { setPriority } from 'node:os';
+import { getPriority, setPriority } from 'node:os';
 import { type ConfigSources, loadConfig } from '../config/load.ts';
 import { Queue } from '../push/queue.ts';
 import { QueueWorker } from '../push/queue-worker.ts';
@@ -26,26 +26,25 @@ const usualJobs = '2';
  * @throws UsageError; NarrowcastError for a file of the options that cannot be read
  */
 export async function pushDaemon(wishes: PushDaemonWishes, sources: ConfigSources): Promise<void> {
-  const urls = wishes.to.map(destination);
+  const servers = new Map(wishes.to.map(destination).map((url) => [nameOf(url), url]));
   const config = await loadConfig(sources);
   const log = await createLogger(config.logLevel);
   const manager = serviceManager(log);
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
-  setPriority(niceness);
+  // Nobody but root may go back to a higher one.
+  if (getPriority() < niceness) setPriority(niceness);
   await using sessions = new AsyncDisposableStack();
-  const names = urls.map(nameOf);
+  const names = [...servers.keys()];
   const queue = await Queue.open(wishes.queue, config.storeDir, names);
   const workers: QueueWorker[] = [];
-  for (const [n, name] of names.entries()) {
-    const url = urls[n];
-    if (url === undefined) continue;
+  for (const [name, url] of servers) {
     const session = sessions.use(await openSession(url, { jobs: usualJobs, ...wishes }, config));
     workers.push(new QueueWorker({ queue, name, push: session.options, log, signal: stop.signal }));
   }
   const working = workers.map((worker) => worker.run());
-  manager.ready(`Pushing from ${wishes.queue} to ${urls.map(({ host }) => host).join(', ')}`);
-  log.info({ queue: wishes.queue, to: urls.map(({ host }) => host) }, 'pushing');
+  manager.ready(`Pushing from ${wishes.queue} to ${names.join(', ')}`);
+  log.info({ queue: wishes.queue, to: names }, 'pushing');
   await handOut(queue, workers, log, stop.signal);
   manager.stopping();
   await Promise.all(working);
