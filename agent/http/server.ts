@@ -141,13 +141,19 @@ export class FaceServer {
     try {
       await this.#handler(request, response);
     } catch (err) {
+      if (response.destroyed && (err instanceof NarrowcastError || isUnsent(err)))
+        return this.#log.debug({ err, url: request.url }, 'the client has left');
       if (!(err instanceof NarrowcastError)) this.#log.error({ err, url: request.url }, 'request failed');
-      else if (!response.destroyed)
-        this.#log.info({ err, url: request.url }, response.headersSent ? 'answer cut' : 'not here');
+      else this.#log.info({ err, url: request.url }, response.headersSent ? 'answer cut' : 'not here');
       if (!response.headersSent) response.writeHead(404).end();
       else response.destroy();
     }
   }
+}
+
+/** A connection that is closed takes nothing, which Node holds against the length that was announced. */
+function isUnsent(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ERR_HTTP_CONTENT_LENGTH_MISMATCH';
 }
 
 function isLoopback(address: string): boolean {

@@ -4,6 +4,7 @@ import { describeMachine } from './machine.ts';
 import { toDocument, toMarkdown } from './markdown.ts';
 import { cache } from './measures/cache.ts';
 import { closure } from './measures/closure.ts';
+import { growth } from './measures/growth.ts';
 import { idle } from './measures/idle.ts';
 import { lookups } from './measures/lookups.ts';
 import { memory } from './measures/memory.ts';
@@ -14,7 +15,7 @@ import { watched } from './measures/watched.ts';
 import { parseOptions } from './options.ts';
 import type { Report, Section } from './report.ts';
 
-const measures = [start, narinfo, lookups, closure, nar, cache, memory, watched, idle];
+const measures = [start, narinfo, lookups, closure, growth, nar, cache, memory, watched, idle];
 const docs = join(import.meta.dirname, '../../docs/benchmarks.md');
 
 const { json, only, short, rounds, writeDocs, against } = parseOptions(process.argv.slice(2));

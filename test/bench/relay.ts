@@ -4,6 +4,8 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { stringify } from 'smol-toml';
+import { parse } from 'valibot';
+import { type Stats, statsSchema } from '../../agent/http/stats-schema.ts';
 import { freePort } from '../e2e/harness/ports.ts';
 import { mustRun } from '../e2e/harness/run-command.ts';
 import { TemporaryDirectory } from '../e2e/harness/temporary-directory.ts';
@@ -18,6 +20,8 @@ export interface RelayOptions {
   readonly cacheDirectory?: string;
   /** A file of certificates to trust beside the usual ones. */
   readonly certificate?: string;
+  /** Caches on the LAN. */
+  readonly peers?: readonly string[];
   /** For Node itself. */
   readonly nodeArguments?: readonly string[];
 }
@@ -42,7 +46,15 @@ export class Relay implements AsyncDisposable {
 
   /** Starts it and waits for its first answer. Throws when it ends before that. */
   static async start(options: RelayOptions): Promise<Relay> {
-    const { program, substituter, publicKey, cacheDirectory, certificate, nodeArguments = [] } = options;
+    const {
+      program,
+      substituter,
+      publicKey,
+      cacheDirectory,
+      certificate,
+      nodeArguments = [],
+      peers = [],
+    } = options;
     const directory = await TemporaryDirectory.create('bench');
     const cache = join(directory.path, 'cache');
     if (cacheDirectory !== undefined) await mustRun(['cp', '-a', cacheDirectory, cache]);
@@ -53,7 +65,7 @@ export class Relay implements AsyncDisposable {
       ...(publicKey && { 'trusted-public-keys': [publicKey] }),
       'log-level': 'warn',
       cache: { dir: cache },
-      lan: { listen: '', discover: false, advertise: false },
+      lan: { listen: '', discover: false, advertise: false, peers },
     };
     const file = join(directory.path, 'narrowcast.toml');
     await writeFile(file, stringify(configuration));
@@ -84,6 +96,19 @@ export class Relay implements AsyncDisposable {
   async narUrl(hashPart: string): Promise<string> {
     const narinfo = await (await fetch(`${this.url}/${hashPart}.narinfo`)).text();
     return `${this.url}/${/^URL: (.*)$/m.exec(narinfo)?.[1]}`;
+  }
+
+  /**
+   * What it says of itself, once that is as wished.
+   * @throws Error when it is not within a minute
+   */
+  async statsWhen(wished: (stats: Stats) => boolean): Promise<Stats> {
+    for (let waited = 0; waited < 60_000; waited += 50) {
+      const stats = parse(statsSchema, await (await fetch(`${this.url}/stats`)).json());
+      if (wished(stats)) return stats;
+      await setTimeout(50);
+    }
+    throw new Error('The relay did not come into the state that was waited for within a minute.');
   }
 
   /** Resident memory in bytes, now and at its peak. */

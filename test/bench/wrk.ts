@@ -12,7 +12,7 @@ export interface LoadResult {
 }
 
 /** Nix opens so many. */
-const connections = 25;
+const usualConnections = 25;
 
 /**
  * Loads a server from one thread.
@@ -23,6 +23,7 @@ export async function load(
   what: Load,
   seconds: number,
   expected: 'found' | 'absent',
+  connections = usualConnections,
 ): Promise<LoadResult> {
   const script = join(import.meta.dirname, 'wrk.lua');
   const args = 'list' in what ? ['list', what.list] : ['fresh', what.freshWithPrefix];

@@ -14,33 +14,41 @@ export interface ClosureMaterial {
   readonly publicKey: string;
   /** The store path that has all others in its closure. */
   readonly top: string;
+  readonly paths: number;
   /** Of the NAR files, in bytes. */
   readonly fileBytes: number;
 }
 
 /** Each path refers to so many others: 300 paths are six levels deep. */
 const references = 3;
-const [smallest, largest] = [2_000, 1_000_000];
+const smallest = 2_000;
 const mixtureBytes = 64_000_000;
 
-/** So many paths, of sizes as in a system's closure: most are small, and the few large ones make up most of the bytes. Compressed by `xz -6`. */
-export async function closureOf(paths: number): Promise<ClosureMaterial> {
-  const directory = await kept(`closure-${paths}`, (unfinished) => make(unfinished, paths));
+/**
+ * So many paths of up to `largest` bytes, of sizes as in a system's closure: most are small, and the few large ones make up most of the
+ * bytes. Compressed by `xz -6`.
+ */
+export async function closureOf(paths: number, largest = 4_000_000): Promise<ClosureMaterial> {
+  const directory = await kept(`closure-${paths}-${largest}`, (unfinished) =>
+    make(unfinished, paths, largest),
+  );
   return {
     directory,
     publicKey: await publicKeyOf(directory),
+    paths,
     top: `/nix/store/${nth(paths, 0).base}`,
     fileBytes: Number(await readFile(join(directory, 'file-bytes'), 'utf8')),
   };
 }
 
-async function make(directory: string, paths: number): Promise<void> {
+async function make(directory: string, paths: number, largest: number): Promise<void> {
   const cache = await SignedCache.create(directory);
   const unfinished = join(directory, 'unfinished');
   await writeNar(unfinished, mixtureBytes, 'closure');
   const mixture = await readFile(unfinished);
   let fileBytes = 0;
-  for (let n = 0; n < paths; n += 1) fileBytes += await add(cache, directory, mixture, paths, n);
+  for (let n = 0; n < paths; n += 1)
+    fileBytes += await add(cache, directory, mixture, paths, n, sizeOf(n, largest));
   await rm(unfinished);
   await writeFile(join(directory, 'file-bytes'), String(fileBytes));
 }
@@ -52,8 +60,8 @@ async function add(
   mixture: Buffer,
   paths: number,
   n: number,
+  size: number,
 ): Promise<number> {
-  const size = sizeOf(n);
   const start = Math.floor(((n * 0.7548) % 1) * (mixture.length - size));
   const nar = narOfFile(Buffer.concat([Buffer.from(`path ${n}`), mixture.subarray(start, start + size)]));
   const file = join(directory, 'nar', `${n}`);
@@ -79,7 +87,7 @@ async function add(
 }
 
 /** Spread evenly over the orders of magnitude; the top is a small one. */
-function sizeOf(n: number): number {
+function sizeOf(n: number, largest: number): number {
   return Math.round(smallest * (largest / smallest) ** ((n * 0.618) % 1));
 }
 

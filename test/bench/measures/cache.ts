@@ -1,10 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { setTimeout } from 'node:timers/promises';
-import { parse } from 'valibot';
 import { DiskCache } from '../../../agent/cache/disk-cache.ts';
-import { statsSchema } from '../../../agent/http/stats-schema.ts';
 import { narHashOf } from '../../../agent/nix/hash.ts';
 import type { Narinfo } from '../../../agent/nix/narinfo.ts';
 import { mustRun } from '../../e2e/harness/run-command.ts';
@@ -76,7 +73,8 @@ async function startOn(paths: number, rounds: number): Promise<Row[]> {
   const results = await inTurn(rounds, {
     full: async () => {
       await using relay = await Relay.start({ program, substituter: 'http://127.0.0.1:9', cacheDirectory });
-      return { answered: relay.startedIn, scanned: await scanned(relay) };
+      const { cache } = await relay.statsWhen(({ cache }) => cache.scan !== undefined);
+      return { answered: relay.startedIn, scanned: cache.scan?.took ?? Number.NaN };
     },
   });
   return [
@@ -131,14 +129,4 @@ async function describe(bytes: number): Promise<Narinfo> {
     signatures: [],
     extra: [],
   };
-}
-
-/** How long the relay took to read its cache directory, in ms, as it says itself. */
-async function scanned(relay: Relay): Promise<number> {
-  for (let waited = 0; waited < 60_000; waited += 50) {
-    const { cache } = parse(statsSchema, await (await fetch(`${relay.url}/stats`)).json());
-    if (cache.scan !== undefined) return cache.scan.took;
-    await setTimeout(50);
-  }
-  throw new Error('The relay has not read its cache directory within a minute.');
 }

@@ -3,7 +3,7 @@ import { Agent, request as httpRequest, type IncomingMessage, type ServerRespons
 import { connect, createServer, type Socket } from 'node:net';
 import { text as textOf } from 'node:stream/consumers';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { gone, send } from '../../../agent/http/reply.ts';
+import { gone, say, send } from '../../../agent/http/reply.ts';
 import { FaceServer } from '../../../agent/http/server.ts';
 import { NarrowcastError } from '../../../agent/nix/error.ts';
 import { portOf } from '../../e2e/harness/ports.ts';
@@ -59,6 +59,24 @@ describe('a server', () => {
     const { port } = await scene(hello, ['127.0.0.1', '::1']);
     for (const host of ['127.0.0.1', '[::1]'])
       expect(await (await fetch(`http://${host}:${port}/`)).text()).toBe('hello');
+  });
+
+  test('takes no offence at a client that has left before its answer', async () => {
+    const asked = Promise.withResolvers<void>();
+    const left = Promise.withResolvers<void>();
+    const here = await scene(async (_, response) => {
+      asked.resolve();
+      await once(response, 'close');
+      left.resolve();
+      say(response, 404, 'not here');
+    });
+    const socket = await connected(here.port);
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await asked.promise;
+    socket.destroy();
+    await left.promise;
+    await logged(here, 'the client has left');
+    expect([...here.log.messages('error'), ...here.log.messages('info')]).toEqual([]);
   });
 
   test('does without an address that this machine does not have', async () => {
