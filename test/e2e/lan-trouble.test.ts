@@ -98,7 +98,8 @@ skippable(describe, labForbidden() ?? privateStoreSkipReason())('on a network wi
     for (const agent of [one, other]) {
       await expect.poll(() => loggedAt(agent, 'cache found on the LAN'), { timeout: 10_000 }).toBeDefined();
     }
-    await passed(10_000); // its last question of those that follow each other quickly is asked at 9 s
+    // The last of its quick questions is asked at 9 s, and V8 tidies up after the start for some seconds more.
+    await passed(22_000);
     const before = {
       packets: await sentPackets(one.pid),
       cpu: await cpuTime(one.pid),
