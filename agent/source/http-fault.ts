@@ -32,7 +32,7 @@ export function httpFault(error: unknown, what: string, signal: AbortSignal): un
     code.startsWith('ERR_SSL') ||
     code.includes('CERT') ||
     code.includes('SIGNATURE');
-  const fault = unreachable.has(code) || tls ? 'unreachable' : 'broken';
+  const fault = isUnreachable(error) || tls ? 'unreachable' : 'broken';
   const verb = fault === 'unreachable' ? 'cannot be reached' : 'was cut off';
   return new SourceError(fault, `${what} ${verb}: ${code || String(error)}`, { cause: error });
 }
@@ -42,6 +42,11 @@ export function elsewhereFault(error: unknown, what: string, signal: AbortSignal
   const fault = httpFault(error, what, signal);
   if (!(fault instanceof SourceError) || fault.fault !== 'unreachable') return fault;
   return new SourceError('broken', fault.message, { cause: fault.cause });
+}
+
+/** Whether a request ended because nobody could be reached. */
+export function isUnreachable(error: unknown): boolean {
+  return unreachable.has(codeOf(error));
 }
 
 /** What a status other than 200 and 206 means; undefined for 'not here'. */

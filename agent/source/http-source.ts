@@ -15,7 +15,7 @@ import { arrived, type Tally } from './arrived.ts';
 import { Connections } from './connections.ts';
 import { SourceError } from './error.ts';
 import { counted, discard, encodingOf, extentOf, header } from './http-body.ts';
-import { elsewhereFault, httpFault, statusError } from './http-fault.ts';
+import { elsewhereFault, httpFault, isUnreachable, statusError } from './http-fault.ts';
 import type { Netrc } from './netrc.ts';
 import { type Addresses, asLookup, Resolver } from './resolver.ts';
 import { Silence } from './silence.ts';
@@ -228,7 +228,7 @@ export class HttpSource implements Source {
         bodyTimeout: 0,
       };
       const response = isOwnHost
-        ? await request.call(pool, wanted)
+        ? await this.#ask(pool, wanted)
         : await request.call(this.#connections.elsewhere, wanted).catch((error: unknown) => {
             throw elsewhereFault(error, `${this.id}, redirecting to ${url.host},`, signal);
           });
@@ -237,6 +237,19 @@ export class HttpSource implements Source {
       await discard(response, signal);
       if (redirects >= maxRedirects) throw this.#misled(url, 'once more, after three other redirects');
       url = await this.#redirected(url, header(response, 'location'), mayLeave);
+    }
+  }
+
+  /** One request to the source's own host. One that is not where it was is asked once more where it is now. */
+  async #ask(pool: BareAgent, wanted: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData> {
+    const host = unbracketed(this.#base.hostname);
+    const from = this.#resolver.known(host);
+    try {
+      return await request.call(pool, wanted);
+    } catch (error) {
+      if (from === undefined || !isUnreachable(error) || !(await this.#resolver.moved(host, from)))
+        throw error;
+      return await request.call(pool, wanted);
     }
   }
 

@@ -47,6 +47,24 @@ export class Resolver {
     });
   }
 
+  /** The addresses of a host as far as they are known, however old. */
+  known(host: string): Addresses | undefined {
+    return this.#known.get(host)?.addresses;
+  }
+
+  /**
+   * Whether a host that cannot be reached where it was has other addresses now. Asks anew, for a second at most, unless someone has
+   * done so since.
+   */
+  async moved(host: string, from: Addresses): Promise<boolean> {
+    const known = this.#known.get(host);
+    if (known?.addresses === from) known.at = Number.NEGATIVE_INFINITY;
+    const now = await this.addresses(host).catch(() => from);
+    const same = (a: Addresses, b: Addresses) =>
+      a.every(({ address }) => b.some((other) => other.address === address));
+    return !same(now, from);
+  }
+
   /** The machine has left the network: what was learnt there is forgotten, and queries that still hang there hold up no new ones. */
   forget(): void {
     this.#known.clear();

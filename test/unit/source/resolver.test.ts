@@ -70,6 +70,23 @@ describe('names', () => {
     expect(await again).toEqual(['192.0.2.2']);
   });
 
+  test('whose host is not where it was are asked for at once, and once for all who noticed', async () => {
+    const { names, addresses, resolver } = scene();
+    const first = addresses('a');
+    await names.answer(0, '192.0.2.1');
+    await first;
+    const from = resolver.known('a') ?? [];
+    const moved = Promise.all([resolver.moved('a', from), resolver.moved('a', from)]);
+    await names.answer(1, '192.0.2.2');
+    expect(await moved).toEqual([true, true]);
+    expect(await resolver.moved('a', from)).toBe(true);
+    expect(await names.asked()).toHaveLength(2);
+
+    const still = resolver.moved('a', resolver.known('a') ?? []);
+    await names.answer(2, '192.0.2.2');
+    expect(await still).toBe(false);
+  });
+
   test('that cannot be resolved are asked for again', async () => {
     const { names, addresses } = scene();
     const first = addresses('a');
