@@ -20,7 +20,17 @@ export interface UpstreamRequest {
   readonly range?: string;
 }
 
-/** A binary cache over a fixture's directory, at a free port of 127.0.0.1, that misbehaves in one named way and counts. */
+/** Where and how a {@link FaultyUpstream} is. */
+export interface FaultyUpstreamOptions {
+  /** The path that the fault is about: `small-b` of the small fixture, unless another is given. */
+  readonly target?: FixturePath;
+  /** An address of this machine; 127.0.0.1 unless another is given. */
+  readonly address?: string;
+  /** A free one unless one is given. */
+  readonly port?: number;
+}
+
+/** A binary cache over a fixture's directory that misbehaves in one way, and counts. */
 export class FaultyUpstream implements AsyncDisposable {
   /** Every request so far, in order. */
   readonly requests: UpstreamRequest[] = [];
@@ -31,28 +41,30 @@ export class FaultyUpstream implements AsyncDisposable {
   readonly #target: FixturePath;
   readonly #fault: Fault;
   readonly #key: SigningKey;
+  readonly #address: string;
   readonly #asked = new Map<Answer, number>();
   readonly #server: Server = createServer((request, response) => this.#answer(request, response));
   readonly #elsewhere: Server = createServer((request, response) => this.#answerElsewhere(request, response));
   #port = 0;
   #portElsewhere = 0;
 
-  private constructor(fixture: Fixture, fault: Fault, target: FixturePath, key: SigningKey) {
+  private constructor(fixture: Fixture, fault: Fault, target: FixturePath, key: SigningKey, address: string) {
     this.#fixture = fixture;
     this.#fault = fault;
     this.#target = target;
     this.#key = key;
+    this.#address = address;
   }
 
-  /** The target is the path that the fault is about: `small-b` of the small fixture, unless another is given. */
   static async start(
     fixture: Fixture,
-    faultName: FaultName,
-    target: FixturePath = pathNamed(fixture, 'small-b'),
+    fault: FaultName | Fault,
+    { target = pathNamed(fixture, 'small-b'), address = '127.0.0.1', port = 0 }: FaultyUpstreamOptions = {},
   ): Promise<FaultyUpstream> {
     const key = await readSigningKey(fixture.secretKeyFile);
-    const upstream = new FaultyUpstream(fixture, faults[faultName], target, key);
-    await once(upstream.#server.listen(0, '127.0.0.1'), 'listening');
+    const misbehaviour = typeof fault === 'string' ? faults[fault] : fault;
+    const upstream = new FaultyUpstream(fixture, misbehaviour, target, key, address);
+    await once(upstream.#server.listen(port, address), 'listening');
     await once(upstream.#elsewhere.listen(0, '127.0.0.2'), 'listening');
     upstream.#port = portOf(upstream.#server);
     upstream.#portElsewhere = portOf(upstream.#elsewhere);
@@ -60,9 +72,13 @@ export class FaultyUpstream implements AsyncDisposable {
     return upstream;
   }
 
-  /** `http://127.0.0.1:PORT` */
+  get port(): number {
+    return this.#port;
+  }
+
+  /** `http://ADDRESS:PORT` */
   get url(): string {
-    return `http://127.0.0.1:${this.#port}`;
+    return `http://${this.#address}:${this.#port}`;
   }
 
   /** How many requests of each kind came in. */
