@@ -29,7 +29,10 @@ export interface TreeArgument {
 }
 
 export interface TreeCommand {
+  /** With that of the command that it belongs to: `root set`. */
   readonly name: string;
+  /** Those that belong to it, by their last word: it is called with one of them only. */
+  readonly subcommands: readonly { readonly name: string; readonly description: string }[];
   readonly description: string;
   readonly options: readonly TreeOption[];
   readonly arguments: readonly TreeArgument[];
@@ -43,6 +46,7 @@ export interface CommandTree {
   readonly description: string;
   /** Of every command. */
   readonly options: readonly TreeOption[];
+  /** Each followed by those that belong to it. */
   readonly commands: readonly TreeCommand[];
 }
 
@@ -54,14 +58,23 @@ export function commandTree(program: Command): CommandTree {
     version: program.version() ?? '',
     description: program.description(),
     options: help.visibleOptions(program).map(option),
-    commands: help.visibleCommands(program).map((command) => ({
-      name: command.name(),
-      description: command.description(),
-      options: help.visibleOptions(command).filter(isOwn).map(option),
-      arguments: command.registeredArguments.map(argument),
-      examples: examplesOf(command),
-    })),
+    commands: help.visibleCommands(program).flatMap((command) => withSubcommands(command, '')),
   };
+}
+
+function withSubcommands(command: Command, before: string): TreeCommand[] {
+  const help = command.createHelp();
+  const name = before + command.name();
+  const subcommands = help.visibleCommands(command);
+  const own = {
+    name,
+    subcommands: subcommands.map((one) => ({ name: one.name(), description: one.description() })),
+    description: command.description(),
+    options: help.visibleOptions(command).filter(isOwn).map(option),
+    arguments: command.registeredArguments.map(argument),
+    examples: examplesOf(command),
+  };
+  return [own, ...subcommands.flatMap((one) => withSubcommands(one, `${name} `))];
 }
 
 function isOwn({ long }: Option): boolean {

@@ -1,5 +1,5 @@
 import type { CommandTree, Kind, TreeOption } from '../command-tree.ts';
-import { casesByWords, valueOptions } from './value-options.ts';
+import { casesByWords, firstCommands, groups, pattern, valueOptions } from './value-options.ts';
 
 /** A completion script for bash 4.4 and later, with or without the package bash-completion. */
 export function bashCompletion(tree: CommandTree, keys: readonly string[]): string {
@@ -11,14 +11,24 @@ export function bashCompletion(tree: CommandTree, keys: readonly string[]): stri
       `      ${cases.join(' | ')}) option=\${COMP_WORDS[i]} start=$i i=$((i + ${words})) ;;`,
   );
   const values = valueOptions(tree).flatMap(({ command, flag, value }) =>
-    value.kinds.map((kind, n) => `      ${command}:${flag}:${n + 1}) ${reply(fn, kind, keys)} ;;`),
+    value.kinds.map(
+      (kind, n) => `      ${pattern(command, `${flag}:${n + 1}`)}) ${reply(fn, kind, keys)} ;;`,
+    ),
   );
   const words = commands.map(
-    (command) => `      ${command.name}) ${fn}_words '${flags([...command.options, ...options])}' ;;`,
+    (command) => `      '${command.name}') ${fn}_words '${flags([...command.options, ...options])}' ;;`,
   );
   const positions = commands.flatMap(({ name: command, arguments: all }) =>
-    all.map(({ kind, variadic }, n) => `    ${command}:${variadic ? '*' : n}) ${reply(fn, kind, keys)} ;;`),
+    all.map(({ kind, variadic }, n) => `    '${command}':${variadic ? '*' : n}) ${reply(fn, kind, keys)} ;;`),
   );
+  const nested = groups(tree).map(
+    ({ name: group }) => `      '${group}':*) command+=" \${COMP_WORDS[i]}" ;;`,
+  );
+  const within = groups(tree).map(
+    (group) =>
+      `    '${group.name}':0) ${fn}_words '${group.subcommands.map((one) => one.name).join(' ')}' ;;`,
+  );
+  const first = firstCommands(tree).map((command) => command.name);
   return `# bash completion for ${name}, made by '${name} completions bash'
 
 ${fn}_words() {
@@ -50,6 +60,7 @@ ${fn}() {
 ${skipped.join('\n')}
       *:-*) ;;
       :*) command=\${COMP_WORDS[i]} ;;
+${nested.join('\n')}
       *) position=$((position + 1)) ;;
     esac
   done
@@ -67,7 +78,8 @@ ${words.join('\n')}
     return
   fi
   case $command:$position in
-    :*) ${fn}_words '${commands.map((command) => command.name).join(' ')}' ;;
+    :*) ${fn}_words '${first.join(' ')}' ;;
+${within.join('\n')}
 ${positions.join('\n')}
   esac
 }

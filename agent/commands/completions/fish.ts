@@ -1,17 +1,22 @@
 import type { CommandTree, Kind, TreeOption } from '../command-tree.ts';
-import { casesByWords } from './value-options.ts';
+import { casesByWords, groups } from './value-options.ts';
 
 /** A completion script for fish. */
 export function fishCompletion(tree: CommandTree, keys: readonly string[]): string {
   const { name, commands, options } = tree;
   const fn = `__${name}`;
   const skipped = [...casesByWords(tree)].map(
-    ([words, cases]) => `            case ${cases.map(quoted).join(' ')}\n                set skip ${words}`,
+    ([words, cases]) =>
+      `            case ${cases.map(asPattern).join(' ')}\n                set skip ${words}`,
   );
   const line = (...parts: readonly string[]) => ['complete', '-c', name, ...parts].join(' ');
   const at = (command: string, position = '') => ['-n', quoted(`${fn}_at '${command}' ${position}`.trim())];
   const optionLine = (option: TreeOption, condition: readonly string[]) =>
     line(...condition, ...flagsOf(option), '-d', quoted(option.description), ...wordsAfter(option, fn, keys));
+  const nested = groups(tree).map(
+    ({ name: group }) => `            case '${group}:*'\n                set found "$found $word"`,
+  );
+  const isFirst = ({ name: command }: { readonly name: string }) => !command.includes(' ');
   return `# fish completion for ${name}, made by '${name} completions fish'
 
 # Whether the cursor is at an argument of this command, the N-th from 0 where that is said.
@@ -31,6 +36,7 @@ ${skipped.join('\n')}
             case '*:-*'
             case ':*'
                 set found $word
+${nested.join('\n')}
             case '*'
                 set count (math $count + 1)
         end
@@ -51,7 +57,10 @@ ${line('-f')}
 ${options.map((option) => optionLine(option, [])).join('\n')}
 ${commands
   .flatMap((command) => [
-    line(...at(''), '-a', command.name, '-d', quoted(command.description)),
+    ...(isFirst(command) ? [line(...at(''), '-a', command.name, '-d', quoted(command.description))] : []),
+    ...command.subcommands.map((one) =>
+      line(...at(command.name), '-a', one.name, '-d', quoted(one.description)),
+    ),
     ...command.options.map((option) => optionLine(option, at(command.name))),
     ...command.arguments.flatMap(({ kind, variadic }, n) => {
       const words = wordsOf(kind, fn, keys);
@@ -62,6 +71,11 @@ ${commands
   ])
   .join('\n')}
 `;
+}
+
+/** Without quotes fish would take `*` for names of files. */
+function asPattern(text: string): string {
+  return text.startsWith("'") ? text : `'${text}'`;
 }
 
 function flagsOf({ flags }: TreeOption): string[] {

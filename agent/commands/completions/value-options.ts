@@ -1,4 +1,4 @@
-import type { CommandTree, TreeOption, TreeValue } from '../command-tree.ts';
+import type { CommandTree, TreeCommand, TreeOption, TreeValue } from '../command-tree.ts';
 
 /** An option that takes words, and the command it belongs to; `*` for those of every command. */
 export interface ValueOption {
@@ -16,12 +16,27 @@ export function valueOptions({ options, commands }: CommandTree): ValueOption[] 
   return [...of('*', options), ...commands.flatMap((command) => of(command.name, command.options))];
 }
 
-/** Cases of a shell's `case`/`switch` on `COMMAND:WORD`, by how many words the option takes. */
+/** The commands that stand first on the line. */
+export function firstCommands({ commands }: CommandTree): TreeCommand[] {
+  return commands.filter(({ name }) => !name.includes(' '));
+}
+
+/** The commands that are called with another one behind them. */
+export function groups({ commands }: CommandTree): TreeCommand[] {
+  return commands.filter(({ subcommands }) => subcommands.length > 0);
+}
+
+/** Cases of a shell's `case` or `switch` on `COMMAND:WORD`, by how many words the option takes. */
 export function casesByWords(tree: CommandTree): Map<number, string[]> {
   const cases = new Map<number, string[]>();
   for (const { command, flag, value } of valueOptions(tree)) {
     const words = value.kinds.length;
-    cases.set(words, [...(cases.get(words) ?? []), `${command}:${flag}`]);
+    cases.set(words, [...(cases.get(words) ?? []), pattern(command, flag)]);
   }
   return cases;
+}
+
+/** Matches `COMMAND:REST` in all three shells; the command `*` is any. */
+export function pattern(command: string, rest: string): string {
+  return command === '*' ? `*:${rest}` : `'${command}:${rest}'`;
 }

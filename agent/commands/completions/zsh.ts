@@ -1,20 +1,15 @@
-import type { CommandTree, Kind, TreeArgument, TreeOption } from '../command-tree.ts';
+import type { CommandTree, Kind, TreeArgument, TreeCommand, TreeOption } from '../command-tree.ts';
+import { firstCommands } from './value-options.ts';
 
 /** A completion script for zsh: a file `_narrowcast` in a directory of fpath, or to be sourced. */
 export function zshCompletion(tree: CommandTree, keys: readonly string[]): string {
   const { name, commands, options } = tree;
   const fn = `_${name}`;
   const everywhere = options.map((option) => optionSpec(option, fn));
-  const described = commands.map((command) => `    ${quoted(`${command.name}:${command.description}`)}`);
-  const cases = commands.map((command) =>
-    [
-      `        ${command.name})`,
-      `          _arguments $everywhere ${[
-        ...command.options.map((option) => optionSpec(option, fn)),
-        ...command.arguments.map((argument, n) => argumentSpec(argument, n, fn)),
-      ].join(' ')} ;;`,
-    ].join('\n'),
+  const described = firstCommands(tree).map(
+    (command) => `    ${quoted(`${command.name}:${command.description}`)}`,
   );
+  const cases = firstCommands(tree).map((command) => commandCase(command, commands, fn));
   return `#compdef ${name}
 # zsh completion for ${name}, made by '${name} completions zsh'
 
@@ -59,6 +54,24 @@ else
   compdef ${fn} ${name}
 fi
 `;
+}
+
+/** What completes the words behind a command: its own, or those of the command that follows. */
+function commandCase(command: TreeCommand, all: readonly TreeCommand[], fn: string): string {
+  const { name, subcommands, options, arguments: given } = command;
+  const last = name.slice(name.lastIndexOf(' ') + 1);
+  const specs = options.map((option) => optionSpec(option, fn));
+  if (subcommands.length === 0) {
+    const words = [...specs, ...given.map((argument, n) => argumentSpec(argument, n, fn))];
+    return `        ${last}) _arguments $everywhere ${words.join(' ')} ;;`;
+  }
+  const within = all.filter((one) => subcommands.some((sub) => one.name === `${name} ${sub.name}`));
+  const names = subcommands.map((sub) => sub.name).join(' ');
+  return `        ${last})
+          _arguments -C $everywhere ${specs.join(' ')} '1:command:(${names})' '*::argument:->nested'
+          [[ $state == nested ]] && case $words[1] in
+${within.map((one) => commandCase(one, all, fn)).join('\n')}
+          esac ;;`;
 }
 
 /** As _arguments wants it. */

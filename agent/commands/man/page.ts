@@ -45,8 +45,10 @@ export function manPage(tree: CommandTree, keys: readonly ReferenceRow[]): strin
   ].join('\n');
 }
 
-function command({ name, arguments: all, options, description, examples }: TreeCommand): string[] {
+function command(given: TreeCommand): string[] {
+  const { name, arguments: all, subcommands, options, description, examples } = given;
   const words = all.map(({ shown }) => `\\fI${roff(shown)}\\fR`);
+  if (subcommands.length > 0) words.push('\\fIcommand\\fR');
   const flags = options.length === 0 ? [] : ['[\\fIoptions\\fR]'];
   return [
     `.SS ${[`\\fB${roff(name)}\\fR`, ...flags, ...words].join(' ')}`,
