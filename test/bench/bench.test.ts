@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { mustRun } from '../e2e/harness/run-command.ts';
 import { TemporaryDirectory } from '../e2e/harness/temporary-directory.ts';
+import { barChart } from './chart.ts';
 import { median, type Report, type Row, ratio, reached } from './report.ts';
 
 test('the benchmark writes the documented JSON', async () => {
@@ -56,4 +57,13 @@ describe('figures', () => {
     expect(reached(row([151], [], { atMost: 150 }))).toBe(false);
     expect(reached(row([151], [], undefined))).toBe(undefined);
   });
+});
+
+test('a chart has a bar for each contestant of each row, and nothing of a name breaks it', () => {
+  const beside = [{ name: 'a <b> & "c"', samples: [4, 2, 3] }];
+  const rows = [1, 2].map((n) => ({ what: `row ${n}`, unit: 's', relay: [n], beside }));
+  const svg = barChart('title', 's', rows);
+  expect(svg.match(/<rect x="250" y="\d+" width/g)).toHaveLength(2 * 2 + 1);
+  expect(svg).toContain('a &lt;b> &amp; &quot;c&quot;');
+  expect(svg).toContain('>3.00 s<');
 });

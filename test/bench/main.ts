@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { barChart } from './chart.ts';
 import { describeMachine } from './machine.ts';
 import { toDocument, toMarkdown } from './markdown.ts';
 import { cache } from './measures/cache.ts';
@@ -17,6 +18,7 @@ import type { Report, Section } from './report.ts';
 
 const measures = [start, narinfo, lookups, closure, growth, nar, cache, memory, watched, idle];
 const docs = join(import.meta.dirname, '../../docs/benchmarks.md');
+const chart = join(import.meta.dirname, '../../docs/benchmarks.svg');
 
 const { json, only, short, rounds, writeDocs, against } = parseOptions(process.argv.slice(2));
 const chosen = measures.filter(({ name }) => only === undefined || name === only);
@@ -33,4 +35,11 @@ for (const measure of chosen) {
 const report: Report = { machine: await describeMachine(), short, rounds, sections };
 process.stdout.write(toMarkdown(report));
 if (json !== undefined) await writeFile(json, `${JSON.stringify(report, undefined, 2)}\n`);
-if (writeDocs) await writeFile(docs, toDocument(report));
+if (writeDocs) {
+  await writeFile(docs, toDocument(report));
+  const cold = sections
+    .flatMap(({ name, rows }) => (name === 'closure' ? rows : []))
+    .filter(({ what, beside }) => what.endsWith(': cold') && beside.length > 1);
+  const title = 'A closure through real Nix, nothing at hand: seconds, less is better';
+  if (cold.length > 0) await writeFile(chart, barChart(title, 's', cold));
+}

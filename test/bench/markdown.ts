@@ -8,7 +8,9 @@ export function toMarkdown({ machine, sections }: Report): string {
 
 /** The page for the documentation. */
 export function toDocument(report: Report): string {
-  return `${introduction}\n${toMarkdown(report)}`;
+  const charted = report.sections.some(({ name }) => name === 'closure');
+  const chart = charted ? '![Seconds that real Nix took, network by network](benchmarks.svg)\n\n' : '';
+  return `${introduction}\n${chart}${toMarkdown(report)}`;
 }
 
 const introduction = `# Benchmarks
