@@ -103,8 +103,8 @@ export class UploadServer {
   /** Those of the paths, at most 100,000, that are not there. */
   async missing(paths: readonly StorePath[], signal: AbortSignal): Promise<StorePath[]> {
     const body = Buffer.concat(paths.map(({ hashPart }) => fromBase32(hashPart).subarray(0, prefixBytes)));
-    const headers = { 'content-type': 'application/octet-stream' };
-    const answer = await this.#ask('POST', 'missing', { headers, body, signal });
+    // Without a Content-Type, which would be application/octet-stream, as RFC 9110, section 8.3, has it: every byte counts here.
+    const answer = await this.#ask('POST', 'missing', { body, signal });
     if (answer.status === 404 || answer.status === 405 || answer.status === 501) {
       const advice = 'is it a narrowcast with upload.tokens-file? To others, nix copy --to uploads.';
       throw new PushError('refused', `${this.name} takes no uploads by narrowcast push: ${advice}`);

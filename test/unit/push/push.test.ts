@@ -5,6 +5,7 @@ import { decode } from '../../../agent/nix/decode.ts';
 import { sameHash } from '../../../agent/nix/hash.ts';
 import { parseNarinfo } from '../../../agent/nix/narinfo.ts';
 import { trustedSigner } from '../../../agent/nix/signature.ts';
+import { UploadLink } from '../../e2e/harness/upload-link.ts';
 import { MadeStore } from './made-store.ts';
 import { key, publicKey, runPush, spooled, temporaryDirectory } from './run-push.ts';
 import { ScriptedServer } from './scripted-server.ts';
@@ -78,6 +79,17 @@ describe('a push', () => {
     expect(plan.missing).toHaveLength(50);
     expect(server.requests.slice(0, 2)).toEqual(['POST /missing', expect.stringMatching(/^PUT /)]);
     expect(server.narinfos.size).toBe(100);
+  });
+
+  test('that has nothing to do sends at most 1 KiB for 100 paths, though none refers to another', async () => {
+    const login = { login: 'builder', password: 'a-token-for-tests-only' };
+    await using server = await ScriptedServer.start();
+    await using link = await UploadLink.start(server.url.href);
+    const store = new MadeStore();
+    const paths = Array.from({ length: 100 }, (_, n) => store.add(`p${n}`, Buffer.from(`${n}`)));
+    await runPush(store, server.url, paths);
+    await runPush(store, new URL(link.url), paths, { credentials: login });
+    expect(link.bytes).toBeLessThanOrEqual(1024);
   });
 });
 
