@@ -11,6 +11,8 @@ let
       "@system-service"
       "~@privileged"
     ];
+    # The garbage collector within Nix counts processors.
+    ProcSubset = "all";
     # Git's and Nix's files of the builder, and links that the Nix daemon follows.
     UMask = "0027";
     StateDirectoryMode = "0750";

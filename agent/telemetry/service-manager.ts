@@ -40,6 +40,8 @@ export function serviceManager(
       if (interval !== undefined) setInterval(() => tell('WATCHDOG=1'), interval / 2).unref();
     },
     stopping() {
+      // From here on systemd ends what outlives the process, and nobody is left to mind.
+      failed = true;
       tell('STOPPING=1');
     },
   };
