@@ -158,9 +158,12 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   function discover(port: number | undefined): Discovery {
     if (lan.pullThrough && lan.peers.length > 0)
       log.warn('lan.peers are not asked by a machine with lan.pull-through: name them in substituters');
-    const sourceOf = (url: string, configured: boolean, heard: () => void) =>
-      sources.ofPeer(url, configured, heard);
-    const peers = new PeerSources({ pool, storeDir, log, sourceOf });
+    const peers = new PeerSources({
+      pool,
+      storeDir,
+      log,
+      sourceOf: (url, configured, heard, quiet) => sources.ofPeer(url, configured, heard, quiet),
+    });
     const found = createDiscovery({
       network,
       verify: (url, signal) => peers.verify(url, signal),

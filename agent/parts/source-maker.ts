@@ -35,11 +35,13 @@ export class SourceMaker {
     return new DirectorySource({ dir: path.resolve(fileURLToPath(url)), priority, ...this.#common });
   }
 
-  ofPeer(url: string, configured: boolean, heard: () => void): Source {
-    return this.#http({ url: new URL(url), reach: 'lan', configured, heard });
+  ofPeer(url: string, configured: boolean, heard: () => void, quiet: () => void): Source {
+    return this.#http({ url: new URL(url), reach: 'lan', configured, heard, quiet });
   }
 
-  #http(own: Pick<HttpSourceOptions, 'url' | 'reach' | 'configured' | 'priority' | 'heard'>): Source {
+  #http(
+    own: Pick<HttpSourceOptions, 'url' | 'reach' | 'configured' | 'priority' | 'heard' | 'quiet'>,
+  ): Source {
     const shared = { identity: this.#identity, resolver: this.#resolver, netrc: this.#netrc };
     return new HttpSource({
       ...own,

@@ -27,8 +27,8 @@ export interface PeerTable {
 export interface PeerSourcesOptions {
   readonly pool: SourcePool;
   readonly storeDir: string;
-  /** Makes the source of a peer, which calls `heard` each time that something comes from it. */
-  readonly sourceOf: (url: string, configured: boolean, heard: () => void) => Source;
+  /** Makes the source of a peer, which calls `heard` each time that something comes from it, and `quiet` while a NAR does not move. */
+  readonly sourceOf: (url: string, configured: boolean, heard: () => void, quiet: () => void) => Source;
   readonly log: Logger;
   readonly clock?: Clock;
 }
@@ -62,7 +62,8 @@ export class PeerSources {
         if (!(error instanceof SourceError && error.fault === 'broken')) throw error;
       }
     }
-    const fresh = this.#options.sourceOf(url, false, () => {});
+    const nothing = () => {};
+    const fresh = this.#options.sourceOf(url, false, nothing, nothing);
     try {
       return await this.#probe(fresh, signal);
     } finally {
@@ -91,11 +92,13 @@ export class PeerSources {
   #add({ url, name, origin }: UsablePeer, peers: PeerTable): void {
     const { pool, sourceOf, log } = this.#options;
     let vouchedAt = this.#clock.now();
-    const source = sourceOf(url, origin === 'static', () => {
+    const heard = () => {
       if (this.#clock.now() - vouchedAt < vouchEvery) return;
       vouchedAt = this.#clock.now();
       peers.vouch(url);
-    });
+    };
+    // It may have been switched off or carried away: then its NARs are fetched elsewhere long before a transfer counts as stalled.
+    const source = sourceOf(url, origin === 'static', heard, () => peers.doubt(url));
     if (pool.get(source.id) !== undefined) return void source.close();
     this.#sources.set(url, source);
     void pool.add(source).check();

@@ -18,7 +18,7 @@ import { counted, discard, encodingOf, extentOf, header } from './http-body.ts';
 import { elsewhereFault, httpFault, isUnreachable, statusError } from './http-fault.ts';
 import type { Netrc } from './netrc.ts';
 import { type Addresses, asLookup, Resolver } from './resolver.ts';
-import { Silence } from './silence.ts';
+import { Silence, type SilenceOptions } from './silence.ts';
 import type { Reach, Source, SourceBody } from './source.ts';
 
 export interface HttpSourceOptions {
@@ -41,10 +41,13 @@ export interface HttpSourceOptions {
   readonly resolver?: Resolver;
   /** Called each time that something comes from the source. */
   readonly heard?: () => void;
+  /** Called when a NAR that the source owes has not moved for 2 s, and each 2 s from then on. */
+  readonly quiet?: () => void;
   readonly counters?: Counters | undefined;
   readonly clock?: Clock;
 }
 
+const quietFor = 2_000;
 const maxRedirects = 3;
 /** For lookups, to one source. */
 const connections = 32;
@@ -177,7 +180,8 @@ export class HttpSource implements Source {
     via?: string,
   ): Promise<SourceBody | undefined> {
     const what = `${this.id}/${path}`;
-    const silence = this.#silence(path, this.#options.stalledTimeout);
+    const { stalledTimeout, quiet } = this.#options;
+    const silence = this.#silence(path, stalledTimeout, quiet && { quiet: { every: quietFor, tell: quiet } });
     const either = AbortSignal.any([signal, silence.signal]);
     const headers: Headers = {
       ...this.#chain(via),
@@ -294,7 +298,7 @@ export class HttpSource implements Source {
     throw new SourceError('captive', `${this.id} redirects to ${host}, which is at a private address`);
   }
 
-  #silence(path: string, limit: number, more: { elsewhere?: () => number; total?: number } = {}): Silence {
+  #silence(path: string, limit: number, more: Omit<SilenceOptions, 'limit' | 'error'> = {}): Silence {
     const error = () => new SourceError('silent', `${this.id} went silent over ${path} for ${limit} ms`);
     return new Silence(this.#clock, { limit, error, ...more });
   }

@@ -9,6 +9,8 @@ export interface SilenceOptions {
   readonly elsewhere?: () => number;
   /** However much is heard, no longer than this, in ms. For small answers only. */
   readonly total?: number;
+  /** Told of each `every` ms of silence on the way to the limit. */
+  readonly quiet?: { readonly every: number; readonly tell: () => void };
 }
 
 /**
@@ -22,9 +24,10 @@ export class Silence {
   #lastHeard: number;
   #paused = false;
   #cancel: () => void = () => {};
+  #cancelQuiet: () => void = () => {};
 
   constructor(clock: Clock, options: SilenceOptions) {
-    const { limit, error, elsewhere = () => 0, total = Number.POSITIVE_INFINITY } = options;
+    const { limit, error, elsewhere = () => 0, total = Number.POSITIVE_INFINITY, quiet } = options;
     const started = clock.now();
     this.signal = this.#controller.signal;
     this.#clock = clock;
@@ -33,10 +36,11 @@ export class Silence {
       if (this.#paused) this.#lastHeard = clock.now();
       const quietUntil = Math.max(this.#lastHeard, elsewhere()) + limit;
       const left = Math.min(quietUntil, started + total) - clock.now();
-      if (left <= 0) this.#controller.abort(error());
+      if (left <= 0) this.abort(error());
       else this.#cancel = clock.after(Math.ceil(left), check);
     };
     this.#cancel = clock.after(Math.min(limit, total), check);
+    if (quiet !== undefined) this.#watch(quiet.every, quiet.tell);
   }
 
   heard(): void {
@@ -61,5 +65,20 @@ export class Silence {
 
   stop(): void {
     this.#cancel();
+    this.#cancelQuiet();
+  }
+
+  #watch(every: number, tell: () => void): void {
+    let from = this.#clock.now();
+    const look = () => {
+      if (this.#paused) this.#lastHeard = this.#clock.now();
+      from = Math.max(from, this.#lastHeard);
+      if (this.#clock.now() - from >= every) {
+        tell();
+        from = this.#clock.now();
+      }
+      this.#cancelQuiet = this.#clock.after(Math.ceil(from + every - this.#clock.now()), look);
+    };
+    this.#cancelQuiet = this.#clock.after(every, look);
   }
 }

@@ -46,8 +46,8 @@ async function following() {
     storeDir,
     log,
     clock: time,
-    sourceOf: (url, configured, heard) => {
-      const source = httpSource(url, 'lan', configured, heard);
+    sourceOf: (url, configured, heard, quiet) => {
+      const source = httpSource(url, 'lan', configured, heard, quiet);
       const entry = { source, closed: false };
       made.push(entry);
       const close = source.close.bind(source);
@@ -63,7 +63,13 @@ async function following() {
   return { pool, peers, made, sources, time };
 }
 
-function httpSource(url: string, reach: Reach, configured: boolean, heard?: () => void): Source {
+function httpSource(
+  url: string,
+  reach: Reach,
+  configured: boolean,
+  heard?: () => void,
+  quiet?: () => void,
+): Source {
   return new HttpSource({
     url: new URL(url),
     reach,
@@ -71,9 +77,10 @@ function httpSource(url: string, reach: Reach, configured: boolean, heard?: () =
     storeDir,
     connectTimeout: 1_000,
     lookupTimeout: 1_000,
-    stalledTimeout: 1_000,
+    stalledTimeout: 10_000,
     identity: { via: '1.1 test', 'user-agent': 'test' },
     ...(heard && { heard }),
+    ...(quiet && { quiet }),
   });
 }
 
@@ -159,6 +166,24 @@ it('a substituter that is also a peer is not taken twice, and stays when the pee
   peers.emit('peer down', peer);
   expect(pool.get(id)).toBe(substituter);
   expect(substituter.usable).toBe(true);
+});
+
+it('a peer whose NAR does not move is doubted long before it counts as stalled', async () => {
+  const { pool, peers } = await following();
+  const stuck: RequestListener = (request, response) => {
+    if (request.url?.startsWith('/nar/')) response.write('all that comes');
+    else honest(request, response);
+  };
+  const { peer, id } = await cacheThat(stuck);
+  peers.emit('peer up', peer);
+  const left = new AbortController();
+  const body = await pool.get(id)?.openNar('nar/stuck', 0, left.signal);
+  const rest = (async () => {
+    for await (const _ of body?.chunks ?? []) expect(peers.doubted).toEqual([]);
+  })();
+  await expect.poll(() => peers.doubted, soon).toEqual([peer.url]);
+  left.abort(new Error('seen enough'));
+  await expect(rest).rejects.toThrow('seen enough');
 });
 
 it('a peer that a request could not reach is doubted; one that answers is not, nor is a substituter', async () => {
