@@ -107,9 +107,10 @@ function addCacheCommands(program: Command, sources: Sources): void {
   program
     .command('pins')
     .description('list what is pinned')
-    .action(async () => {
+    .option('--json', 'as JSON')
+    .action(async (wishes: { json?: true }) => {
       const { pins } = await import('./commands/pins.ts');
-      await pins(sources());
+      await pins(wishes, sources());
     });
   program
     .command('gc')
@@ -124,7 +125,8 @@ function addCacheCommands(program: Command, sources: Sources): void {
     .command('scrub')
     .description('verify everything in the cache directory')
     .option('--repair', 'set aside what is wrong, remove what is of no use; not while an agent runs')
-    .action(async (wishes: { repair?: true }) => {
+    .option('--json', 'the report as JSON')
+    .action(async (wishes: { repair?: true; json?: true }) => {
       const { scrub } = await import('./commands/scrub.ts');
       await scrub(wishes, sources());
     });

@@ -14,6 +14,8 @@ import { Pace } from './terminal/pace.ts';
 export interface ScrubOptions {
   /** Set aside what is wrong and remove what is of no use, instead of only telling. */
   readonly repair?: boolean;
+  /** The report as JSON, see cache/scrub.ts. */
+  readonly json?: boolean;
 }
 
 /**
@@ -22,7 +24,10 @@ export interface ScrubOptions {
  * @throws NarrowcastError `scrub-faults` when anything is wrong, also when it was repaired; `no-cache` when there is no such
  *   directory; `scrub-locked` when a repair finds the directory in use
  */
-export async function scrub({ repair = false }: ScrubOptions, sources: ConfigSources): Promise<void> {
+export async function scrub(
+  { repair = false, json = false }: ScrubOptions,
+  sources: ConfigSources,
+): Promise<void> {
   const { cache, storeDir, trustedPublicKeys: keys } = await loadConfig(sources);
   await mustExist(cache.dir);
   const unlock = repair ? lock(cache.dir) : () => {};
@@ -30,7 +35,7 @@ export async function scrub({ repair = false }: ScrubOptions, sources: ConfigSou
     const report = await check((progress) =>
       scrubCache({ dir: cache.dir, storeDir, keys, repair, progress }),
     );
-    conclude(report, repair);
+    conclude(report, repair, json);
   } finally {
     unlock();
   }
@@ -88,18 +93,11 @@ async function check(
   }
 }
 
-function conclude(report: ScrubReport, repaired: boolean): void {
-  const { wrong, withoutNar, withoutNarinfo, unreadable, untrusted, undecodable } = report;
-  const done = (what: string) => (repaired ? `, ${what}` : '');
-  for (const { file, reason } of wrong) print(`wrong${done('set aside')}: ${file}: ${reason}`);
-  for (const file of withoutNar) print(`without its NAR${done('removed')}: ${file}`);
-  for (const file of withoutNarinfo) print(`named by no narinfo${done('removed')}: ${file}`);
-  for (const { file, reason } of unreadable) print(`unreadable: ${file}: ${reason}`);
-  for (const file of untrusted) print(`signed by no trusted key, so not served: ${file}`);
-  for (const file of undecodable) print(`verified by its FileHash only: ${file}`);
+function conclude(report: ScrubReport, repaired: boolean, json: boolean): void {
+  const { wrong, withoutNar, withoutNarinfo, unreadable } = report;
   const faults = wrong.length + withoutNar.length + withoutNarinfo.length + unreadable.length;
-  const read = `${counted(report.checked, 'narinfo')} and ${readableBytes(report.bytes)} of NARs verified`;
-  print(`${read}: ${faults === 0 ? 'nothing is wrong' : counted(faults, 'fault')}`);
+  if (json) print(JSON.stringify(report, undefined, 2));
+  else tell(report, repaired, faults);
   if (faults === 0) return;
   const advice = repaired
     ? 'what could be done was done'
@@ -108,6 +106,19 @@ function conclude(report: ScrubReport, repaired: boolean): void {
     'scrub-faults',
     `The cache has ${counted(faults, 'fault')}, see above: ${advice}.`,
   );
+}
+
+function tell(report: ScrubReport, repaired: boolean, faults: number): void {
+  const { wrong, withoutNar, withoutNarinfo, unreadable, untrusted, undecodable } = report;
+  const done = (what: string) => (repaired ? `, ${what}` : '');
+  for (const { file, reason } of wrong) print(`wrong${done('set aside')}: ${file}: ${reason}`);
+  for (const file of withoutNar) print(`without its NAR${done('removed')}: ${file}`);
+  for (const file of withoutNarinfo) print(`named by no narinfo${done('removed')}: ${file}`);
+  for (const { file, reason } of unreadable) print(`unreadable: ${file}: ${reason}`);
+  for (const file of untrusted) print(`signed by no trusted key, so not served: ${file}`);
+  for (const file of undecodable) print(`verified by its FileHash only: ${file}`);
+  const read = `${counted(report.checked, 'narinfo')} and ${readableBytes(report.bytes)} of NARs verified`;
+  print(`${read}: ${faults === 0 ? 'nothing is wrong' : counted(faults, 'fault')}`);
 }
 
 function print(line: string): void {

@@ -20,6 +20,10 @@ test('what is pinned is listed by name, until it is unpinned', async () => {
   expect(await run('pin', 'system', other)).toEqual(silentSuccess);
   expect(await run('pin', 'hello', path)).toEqual(silentSuccess);
   expect(await run('pins')).toEqual({ ...silentSuccess, stdout: `hello\t${path}\nsystem\t${other}\n` });
+  expect(JSON.parse((await run('pins', '--json')).stdout)).toEqual([
+    { name: 'hello', path },
+    { name: 'system', path: other },
+  ]);
   expect(await run('unpin', 'hello')).toEqual(silentSuccess);
   expect(await run('pins')).toEqual({ ...silentSuccess, stdout: `system\t${other}\n` });
 });

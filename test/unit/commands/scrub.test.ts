@@ -69,6 +69,9 @@ test('what is wrong is named and ends with 1; --repair sets it aside; then all i
     "narrowcast: The cache has 1 fault, see above: 'narrowcast scrub --repair' sets aside and removes.\n",
   );
   expect(await readdir(dir)).toContain(narinfo);
+  const json = await scrub(dir, '--json');
+  expect(json.code).toBe(1);
+  expect(JSON.parse(json.stdout)).toMatchObject({ checked: 2, wrong: [{ file: narinfo }], withoutNar: [] });
 
   const repaired = await scrub(dir, '--repair');
   expect([repaired.code, repaired.stdout]).toEqual([
