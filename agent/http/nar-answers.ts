@@ -39,6 +39,8 @@ export class NarAnswers {
     if (range === 'unsatisfiable')
       return say(response, 416, 'behind the end', { 'content-range': `bytes */${size}` });
     const { start, end } = range ?? { start: 0, end: size };
+    if (request.method === 'HEAD')
+      await this.#options.transfers.settled(known, waitOf(request), gone(response));
     const headers = {
       'content-type': 'application/x-nix-nar',
       'content-length': end - start,
@@ -121,4 +123,9 @@ export class NarAnswers {
     const { pace = (_, whole) => whole } = this.#options;
     return send(response, pace(response, chunks));
   }
+}
+
+/** How long a client would rather wait for the end of what is under way than be told of its beginning, in ms: RFC 7240, `Prefer: wait=`. */
+function waitOf({ headers }: IncomingMessage): number {
+  return 1_000 * Number(/\bwait=(\d{1,3})\b/.exec(String(headers['prefer'] ?? ''))?.[1] ?? 0);
 }

@@ -83,6 +83,17 @@ export class Transfers {
     return [...this.#running.values()].filter(({ ending }) => ending === undefined);
   }
 
+  /** Resolves when what came of a NAR is stored, or nothing comes: at once where it is not under way, and no later than after `ms`. */
+  async settled({ narHash }: KnownPath, ms: number, gone: AbortSignal): Promise<void> {
+    const running = this.#running.get(narHash);
+    if (running === undefined || ms <= 0 || gone.aborted) return;
+    const enough = Promise.withResolvers<void>();
+    const cancel = this.#clock.after(ms, enough.resolve);
+    gone.addEventListener('abort', () => enough.resolve(), { once: true });
+    await Promise.race([running.ended, enough.promise]);
+    cancel();
+  }
+
   /** Stops every transfer; their partial files stay for a later resume. */
   async stop(): Promise<void> {
     await Promise.all([...this.#running.values()].map((transfer) => transfer.stop()));

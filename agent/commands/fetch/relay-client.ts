@@ -51,9 +51,9 @@ export class RelayClient {
     return statusCode === 200 ? parseNarinfo(text, this.#storeDir) : undefined;
   }
 
-  /** Whether the relay has the NAR in its cache directory. */
-  async isStored({ url }: Narinfo): Promise<boolean> {
-    const { headers, body } = await this.#request('HEAD', `/${url}`);
+  /** Whether the relay has the NAR in its cache directory. While it is on its way there, that is waited for, but no longer than `wait` s. */
+  async isStored({ url }: Narinfo, wait = 0): Promise<boolean> {
+    const { headers, body } = await this.#request('HEAD', `/${url}`, null, { prefer: `wait=${wait}` });
     await body.dump();
     return /^narrowcast\s*;\s*hit\b/.test(String(headers['cache-status'] ?? ''));
   }
@@ -95,9 +95,10 @@ export class RelayClient {
     method: 'GET' | 'HEAD',
     path: string,
     signal: AbortSignal | null = null,
+    headers: Readonly<Record<string, string>> = {},
   ): Promise<Dispatcher.ResponseData> {
     try {
-      return await this.#pool.request({ method, path, signal });
+      return await this.#pool.request({ method, path, signal, headers });
     } catch (cause) {
       throw this.#gone(cause);
     }

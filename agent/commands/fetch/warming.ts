@@ -9,8 +9,8 @@ import { type RelayClient, RelayError } from './relay-client.ts';
 const lookupsAtOnce = 24;
 const narsAtOnce = 8;
 const tries = 3;
-/** How long, in ms, a NAR that came whole may take to be on disk: a memory card needs a while for a large one. */
-const keptWithin = 60_000;
+/** How long, in s, a NAR that came whole may take to be on disk: a memory card needs a while for a large one. */
+const keptWithin = 60;
 /** So many NARs that came and were not kept mean that none will be. */
 const hopeless = 3;
 
@@ -117,11 +117,7 @@ export class Warming {
 
   /** The last byte of a NAR comes before its file is safe on disk. */
   async #check(narinfo: Narinfo): Promise<void> {
-    const deadline = this.#clock.now() + keptWithin;
-    for (let wait = 10; !(await this.#client.isStored(narinfo)); wait = Math.min(2 * wait, 1_000)) {
-      if (this.#clock.now() > deadline) return this.#miss(narinfo);
-      await delay(this.#clock, wait, this.#over.signal);
-    }
+    if (!(await this.#client.isStored(narinfo, keptWithin))) return this.#miss(narinfo);
     this.#notKept = 0;
     this.#events.kept(narinfo, true);
   }

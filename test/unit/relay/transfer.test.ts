@@ -218,3 +218,21 @@ describe('the link', () => {
     expect([...seen]).not.toContain('down');
   });
 });
+
+test('who wants to know when a NAR is stored is told at the end of its transfer, or when that takes too long', async () => {
+  const w = await scene();
+  w.add(upstream({ chunk: 10_000, pause: 1_000 }), 'xz');
+  const never = new AbortController().signal;
+  const told = async (ms: number) => {
+    await w.time.sleep(500);
+    await w.transfers.settled(w.known, ms, never);
+    return { at: w.time.now(), stored: w.known.stored };
+  };
+  const [got, soon, late] = await w.run(Promise.all([w.get(), told(2_000), told(600_000)]));
+  expectWhole(got);
+  expect(soon).toEqual({ at: 2_500, stored: false });
+  expect(late.stored).toBe(true);
+  expect(late.at).toBeGreaterThanOrEqual(got.last);
+  await w.run(w.transfers.settled(w.known, 600_000, never));
+  expect(w.time.now()).toBe(late.at);
+});
