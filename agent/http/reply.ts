@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 import { NarrowcastError } from '../nix/error.ts';
 import { type Clock, systemClock } from '../telemetry/clock.ts';
-import { SpentBuffers } from './spent-buffers.ts';
+import { noteSent } from './spent-buffers.ts';
 
 /** A client that takes nothing for this long, in ms, is gone; Nix itself gives up after as much. */
 const clientPatience = 300_000;
@@ -37,13 +37,12 @@ export async function send(
   chunks: AsyncIterable<Uint8Array>,
   clock: Clock = systemClock,
 ): Promise<number> {
-  using spent = new SpentBuffers();
   let sent = 0;
   for await (const chunk of chunks) {
     if (response.destroyed) return sent;
     sent += chunk.length;
     if (!response.write(chunk)) await drained(response, clock);
-    spent.add(chunk.length);
+    noteSent(chunk.length);
   }
   if (!response.destroyed) response.end();
   return sent;

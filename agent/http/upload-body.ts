@@ -4,7 +4,7 @@ import { FormatError } from '../nix/error.ts';
 import { arrived } from '../source/arrived.ts';
 import { UploadError } from '../upload/error.ts';
 import { say } from './reply.ts';
-import { SpentBuffers } from './spent-buffers.ts';
+import { noteSent } from './spent-buffers.ts';
 
 /** What a client that was refused gets to stop sending, in ms. */
 const patience = 5_000;
@@ -26,7 +26,6 @@ export async function* bodyOf(
   response: ServerResponse,
   stalled: number,
 ): AsyncGenerator<Uint8Array> {
-  using spent = new SpentBuffers();
   request.setTimeout(stalled, () => request.socket.destroy());
   if (isWaiting(request)) {
     response.writeContinue();
@@ -35,7 +34,7 @@ export async function* bodyOf(
   try {
     for await (const chunk of arrived(request, undefined, 'keep')) {
       yield chunk;
-      spent.add(chunk.length);
+      noteSent(chunk.length);
     }
   } catch (cause) {
     throw new UploadError(499, 'The upload was cut off.', { cause });
