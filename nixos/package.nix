@@ -87,6 +87,10 @@ stdenv.mkDerivation {
 
     cat > $out/bin/narrowcast <<EOF
     #!${runtimeShell}
+    # Memory that was freed goes back to the system: docs/decisions/memory.md.
+    export MALLOC_ARENA_MAX=\''${MALLOC_ARENA_MAX-1}
+    export MALLOC_MMAP_THRESHOLD_=\''${MALLOC_MMAP_THRESHOLD_-65536}
+    export MALLOC_TRIM_THRESHOLD_=\''${MALLOC_TRIM_THRESHOLD_-131072}
     exec ${nodejs}/bin/node $out/lib/narrowcast/agent/main.ts "\$@"
     EOF
     cat > $out/libexec/check-config <<EOF

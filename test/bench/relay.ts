@@ -6,6 +6,7 @@ import { setTimeout } from 'node:timers/promises';
 import { stringify } from 'smol-toml';
 import { parse } from 'valibot';
 import { type Stats, statsSchema } from '../../agent/http/stats-schema.ts';
+import { packagedEnv } from '../e2e/harness/packaged.ts';
 import { freePort } from '../e2e/harness/ports.ts';
 import { mustRun } from '../e2e/harness/run-command.ts';
 import { TemporaryDirectory } from '../e2e/harness/temporary-directory.ts';
@@ -70,6 +71,7 @@ export class Relay implements AsyncDisposable {
     const file = join(directory.path, 'narrowcast.toml');
     await writeFile(file, stringify(configuration));
     const env = {
+      ...packagedEnv,
       PATH: process.env['PATH'] ?? '',
       HOME: directory.path,
       ...(certificate !== undefined && { NODE_EXTRA_CA_CERTS: certificate }),

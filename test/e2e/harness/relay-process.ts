@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { stringify } from 'smol-toml';
 import type { Offline } from './offline.ts';
+import { packagedEnv } from './packaged.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
 
 /** Keys and tables of narrowcast's configuration file. */
@@ -68,6 +69,7 @@ export class RelayProcess implements AsyncDisposable {
       stdio: ['ignore', 'pipe', 'pipe'],
       cwd: directory.path,
       env: {
+        ...packagedEnv,
         PATH: process.env['PATH'] ?? '',
         HOME: directory.path,
         XDG_CACHE_HOME: join(directory.path, '.cache'),

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { packagedEnv } from '../../e2e/harness/packaged.ts';
 import { PrivateStore, privateStoreSkipReason } from '../../e2e/harness/private-store.ts';
 import { mustRun } from '../../e2e/harness/run-command.ts';
 import { skippable } from '../../e2e/harness/skippable.ts';
@@ -77,6 +78,10 @@ skippable(describe, skipReason)('nixos/package.nix', () => {
     expect(await shared('bash-completion/completions/narrowcast.bash')).toContain('complete -F _narrowcast');
     expect(await shared('zsh/site-functions/_narrowcast')).toMatch(/^#compdef narrowcast\n/);
     expect(await shared('fish/vendor_completions.d/narrowcast.fish')).toContain('complete -c narrowcast');
+
+    const wrapper = (await store.mustRun(['cat', `${out}/bin/narrowcast`])).stdout;
+    for (const [key, value] of Object.entries(packagedEnv))
+      expect(wrapper).toContain(`export ${key}=\${${key}-${value}}\n`);
 
     const lzma = `${out}/lib/narrowcast/node_modules/lzma-native`;
     const linked = await store.mustRun(['ldd', `${lzma}/build/Release/lzma_native.node`]);

@@ -1,0 +1,6 @@
+/** What the package sets for the program, so that memory that was freed goes back (nixos/package.nix, docs/decisions/memory.md). */
+export const packagedEnv = {
+  MALLOC_ARENA_MAX: '1',
+  MALLOC_MMAP_THRESHOLD_: '65536',
+  MALLOC_TRIM_THRESHOLD_: '131072',
+} as const;
