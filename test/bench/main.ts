@@ -5,6 +5,7 @@ import { describeMachine } from './machine.ts';
 import { toDocument, toMarkdown } from './markdown.ts';
 import { cache } from './measures/cache.ts';
 import { closure } from './measures/closure.ts';
+import { cuts } from './measures/cuts.ts';
 import { growth } from './measures/growth.ts';
 import { idle } from './measures/idle.ts';
 import { lookups } from './measures/lookups.ts';
@@ -16,7 +17,7 @@ import { watched } from './measures/watched.ts';
 import { parseOptions } from './options.ts';
 import type { Report, Section } from './report.ts';
 
-const measures = [start, narinfo, lookups, closure, growth, nar, cache, memory, watched, idle];
+const measures = [start, narinfo, lookups, closure, growth, nar, cache, memory, cuts, watched, idle];
 const docs = join(import.meta.dirname, '../../docs/benchmarks.md');
 const chart = join(import.meta.dirname, '../../docs/benchmarks.svg');
 
