@@ -66,6 +66,7 @@ function watching(columns: number, more: Record<string, string> = {}) {
   const child = spawn('script', ['-qfc', quoted, '/dev/null'], {
     env: { ...env, SHELL: '/bin/sh', ...more },
   });
+  const closed = once(child, 'close');
   let written = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     written += text;
@@ -76,7 +77,7 @@ function watching(columns: number, more: Record<string, string> = {}) {
   return {
     written: () => written,
     type: (keys: string) => child.stdin.write(keys),
-    ended: () => (child.exitCode === null ? once(child, 'exit') : undefined),
+    ended: () => closed,
     tty: () => /\/dev\/pts\/\d+/.exec(written)?.[0] ?? '',
   };
 }
