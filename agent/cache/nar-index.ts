@@ -74,11 +74,12 @@ export class NarIndex {
 
   /**
    * Notes a NAR, and the path whose narinfo names it now with what that refers to, as used at `lastUse`. A path has one NAR: it leaves
-   * its former one.
+   * its former one. Left out, its references are those noted before.
    */
-  put(nar: Omit<StoredNar, 'paths'>, path?: HashPart, references: readonly HashPart[] = []): void {
-    if (path !== undefined && this.#fileOf.get(path) !== nar.file) this.dropPath(path);
-    if (path !== undefined) this.#references.set(path, references);
+  put(nar: Omit<StoredNar, 'paths'>, path?: HashPart, references?: readonly HashPart[]): void {
+    const former = path === undefined ? undefined : this.#fileOf.get(path);
+    if (path !== undefined && former !== undefined && former !== nar.file) this.dropPath(path);
+    if (path !== undefined) this.refer(path, references ?? this.#references.of(path) ?? []);
     const known = this.nar(nar.file);
     const paths = known?.paths ?? [];
     if (nar.narHash !== undefined && known?.narHash !== nar.narHash) this.#forgetHash(known);
@@ -90,6 +91,11 @@ export class NarIndex {
     });
     if (path !== undefined) this.#fileOf.set(path, nar.file);
     if (nar.narHash !== undefined) this.#byHash.set(nar.narHash, nar.file);
+  }
+
+  /** Notes what a path refers to, ahead of its NAR. */
+  refer(path: HashPart, references: readonly HashPart[]): void {
+    this.#references.set(path, references);
   }
 
   /** Notes a use: the NAR is now the one most recently used. */

@@ -1,4 +1,4 @@
-import type { HashPart } from '../nix/store-path.ts';
+import { type HashPart, isHashPart } from '../nix/store-path.ts';
 
 interface Node {
   readonly path: HashPart;
@@ -44,8 +44,11 @@ export class References {
   #node(path: HashPart): Node {
     const known = this.#nodes.get(path);
     if (known !== undefined) return known;
-    const node: Node = { path, references: undefined, referrers: 0 };
-    this.#nodes.set(path, node);
+    // A copy, since a part of a string keeps the whole of it in memory.
+    const copy = Buffer.from(path, 'latin1').toString('latin1');
+    const own = isHashPart(copy) ? copy : path;
+    const node: Node = { path: own, references: undefined, referrers: 0 };
+    this.#nodes.set(own, node);
     return node;
   }
 

@@ -5,6 +5,7 @@ import type { Files } from './files.ts';
 import { inParallel } from './in-parallel.ts';
 import { inTurns } from './in-turns.ts';
 import { hashPartOfName, isNarFile, type Layout, type NarFile, narFileOf } from './layout.ts';
+import { leanHeap } from './lean-heap.ts';
 import type { NarIndex, StoredNar } from './nar-index.ts';
 import { listIfThere, readSmall } from './small-files.ts';
 
@@ -27,7 +28,7 @@ interface Found {
   size: number;
   lastUse: number;
   narHash: NarHash | undefined;
-  readonly paths: (readonly [path: HashPart, references: readonly HashPart[]])[];
+  readonly paths: HashPart[];
 }
 
 /**
@@ -41,6 +42,7 @@ export async function scan(
   index: NarIndex,
   signal: AbortSignal,
 ): Promise<ScanReport> {
+  using _lean = leanHeap();
   const touchedMeanwhile = index.noteTouches();
   const before = index.names();
   // In this order, since a narinfo comes after its NAR.
@@ -69,25 +71,22 @@ export async function scan(
     else if (nar === undefined) dangling += 1;
     else {
       nar.narHash = facts.narHash;
-      nar.paths.push([path, facts.references]);
+      nar.paths.push(path);
+      index.refer(path, facts.references);
     }
   });
   const news: Found[] = [];
   await inParallel(parallel, found.values(), signal, async (nar) => {
-    try {
-      const { size, lastUse, isFile } = await files.stat(layout.nar(nar.file));
-      if (!isFile) return;
-      Object.assign(nar, { size, lastUse });
-    } catch {
-      return;
-    }
+    const facts = await files.stat(layout.nar(nar.file)).catch(() => undefined);
+    if (facts?.isFile) Object.assign(nar, { size: facts.size, lastUse: facts.lastUse });
     // A NAR may be named by a narinfo that could not be read: then it is not to be evicted as nobody's.
-    if (isNews(nar, index.nar(nar.file), unreadable === 0)) news.push(nar);
+    if (facts?.isFile && isNews(nar, index.nar(nar.file), unreadable === 0)) news.push(nar);
+    else for (const path of nar.paths) if (index.fileOf(path) === undefined) index.dropPath(path);
   });
 
   await inTurns(oldestFirst(news), ({ known, paths, ...nar }) => {
     index.put(nar);
-    for (const [path, references] of paths) index.put(nar, path, references);
+    for (const path of paths) index.put(nar, path);
   });
   for (const file of touchedMeanwhile()) index.touch(file, 0);
   return { dangling, unreadable };
@@ -127,7 +126,7 @@ const fields = {
 function parseReferences(text: string): HashPart[] {
   return text
     .split(/\s+/)
-    .map((base) => copied(base.slice(0, 32)))
+    .map((base) => base.slice(0, 32))
     .filter(isHashPart);
 }
 

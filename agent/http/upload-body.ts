@@ -41,6 +41,15 @@ export async function* bodyOf(
   }
 }
 
+/** The same chunks, collected soon after they were used. */
+export async function* spending(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  using spent = new SpentBuffers();
+  for await (const chunk of chunks) {
+    yield chunk;
+    spent.add(chunk.length);
+  }
+}
+
 /**
  * A whole body of at most `longest` bytes, its Content-Encoding undone.
  * @throws UploadError when it is longer, or not what its encoding says

@@ -15,7 +15,7 @@ import type { Tokens } from '../upload/tokens.ts';
 import { Turns } from '../upload/turns.ts';
 import { uploadedFile } from '../upload/uploaded-file.ts';
 import { percentDecoded, say } from './reply.ts';
-import { answerEarly, bodyOf, smallBody } from './upload-body.ts';
+import { answerEarly, bodyOf, smallBody, spending } from './upload-body.ts';
 import { partOf } from './upload-part.ts';
 
 export interface UploadFaceOptions {
@@ -57,7 +57,7 @@ export class UploadFace {
     const { intake } = cache;
     this.#options = options;
     this.#nars = new UploadedNars(intake, turns);
-    this.#narinfos = new UploadedNarinfos({ storeDir, cache, intake, turns, trustedKeys });
+    this.#narinfos = new UploadedNarinfos({ storeDir, cache, intake, turns, trustedKeys, spending });
     const narinfo = { GET: this.#narinfo, HEAD: this.#narinfo, PUT: this.#putNarinfo };
     this.#routes = [
       [/^\/nix-cache-info$/, { PUT: this.#putInfo }],

@@ -20,6 +20,8 @@ export interface UploadedNarinfosParts {
   readonly turns: Turns;
   /** Only what one of these has signed is taken. */
   readonly trustedKeys: ReadonlyMap<string, PublicKey>;
+  /** Passes on the bytes of files that are verified, and has their memory back soon. */
+  readonly spending: (chunks: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
 }
 
 /** Takes in narinfos. With one, its path becomes visible: its NAR is there, whole, and verified against it. */
@@ -48,11 +50,12 @@ export class UploadedNarinfos {
     const stored = await cache.narinfo(path);
     const known = stored !== undefined && isSameNar(stored, narinfo) ? stored : undefined;
     const all = known === undefined ? claimed : withSignaturesOf(claimed, known);
-    if (known !== undefined && all.signatures.length === known.signatures.length) return false;
-    if (await this.#publish(all, file)) return true;
-    if ((await cache.adopt(all)) === undefined)
+    const isNews = known === undefined || all.signatures.length > known.signatures.length;
+    if (isNews && (await this.#publish(all, file))) return true;
+    if (isNews && (await cache.adopt(all)) === undefined)
       throw new UploadError(409, `The NAR ${narinfo.url} is not here: send it before its narinfo.`);
-    return true;
+    await this.#forget(file);
+    return isNews;
   }
 
   #parse(path: HashPart, text: string): Narinfo {
@@ -79,9 +82,17 @@ export class UploadedNarinfos {
     );
   }
 
+  /** The NAR is in the cache: what is staged of it, by one who did not know or by a process that was killed, is of no use. */
+  #forget({ fileHash }: UploadedFile): Promise<void> {
+    const { intake, turns } = this.#parts;
+    return turns.run(fileHash, async () => {
+      if ((await intake.look(fileHash)) !== undefined) await (await intake.open(fileHash))?.discard();
+    });
+  }
+
   /** Verifies the staged NAR and makes it visible with its narinfo; false when no whole one is staged. */
   #publish(narinfo: Narinfo, file: UploadedFile): Promise<boolean> {
-    const { intake, turns } = this.#parts;
+    const { intake, turns, spending } = this.#parts;
     return turns.run(file.fileHash, async () => {
       const staged = await intake.look(file.fileHash);
       if (staged === undefined || staged.length !== staged.meta.fileSize) return false;
@@ -91,7 +102,7 @@ export class UploadedNarinfos {
         const hash = parseHash(`sha256:${file.fileHash}`);
         const size = partial.length;
         const facts = { ...narinfo, fileHash: hash, fileSize: size };
-        const check = await this.#checks.run(() => checkNar(facts, partial.read(0)));
+        const check = await this.#checks.run(() => checkNar(facts, spending(partial.read(0))));
         if (check !== 'right') {
           await partial.discard();
           throw new UploadError(422, wrong(narinfo, check));

@@ -1,4 +1,4 @@
-import { mkdir, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, truncate, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inParallel } from '../../../../agent/cache/in-parallel.ts';
 import { toBase32 } from '../../../../agent/nix/base32.ts';
@@ -47,14 +47,16 @@ export function madePaths(count: number, most: number, now: number, span: number
   });
 }
 
-/** Writes them as a binary cache in which nothing is right but the files' sizes and hashes. */
-export async function writePaths(dir: string, paths: readonly MadePath[]): Promise<void> {
+/** Writes them as a binary cache in which nothing is right but the sizes; with `sparse`, each NAR has that many bytes of nothing. */
+export async function writePaths(dir: string, paths: readonly MadePath[], sparse?: number): Promise<void> {
   await mkdir(join(dir, 'nar'), { recursive: true });
   const contents = Buffer.alloc(12_000);
   await inParallel(16, paths, new AbortController().signal, async (path) => {
-    const { storePath, file, size, lastUse } = path;
+    const { storePath, file, lastUse } = path;
+    const size = sparse ?? path.size;
     const nar = join(dir, 'nar', file);
-    await writeFile(nar, contents.subarray(0, size));
+    await writeFile(nar, sparse === undefined ? contents.subarray(0, size) : '');
+    if (sparse !== undefined) await truncate(nar, sparse);
     await utimes(nar, lastUse / 1000, lastUse / 1000);
     const hash = sha256(Buffer.from(file));
     const narinfo = {
