@@ -43,10 +43,9 @@ export async function* bodyOf(
 
 /** The same chunks, collected soon after they were used. */
 export async function* spending(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  using spent = new SpentBuffers();
   for await (const chunk of chunks) {
     yield chunk;
-    spent.add(chunk.length);
+    noteSent(chunk.length);
   }
 }
 
