@@ -73,6 +73,8 @@ export class HttpSource implements Source {
   readonly #resolver: Resolver;
   #connections: Connections;
   #lastHeard = 0;
+  /** Of the lookups under way. */
+  readonly #lookups = new Set<Silence>();
 
   constructor(options: HttpSourceOptions) {
     this.#options = options;
@@ -142,6 +144,8 @@ export class HttpSource implements Source {
       elsewhere: () => this.#lastHeard,
       total: 2 * lookupTimeout,
     });
+    const asked = this.#clock.now();
+    this.#lookups.add(silence);
     const either = AbortSignal.any([signal, silence.signal]);
     const headers = this.#chain(via);
     try {
@@ -165,11 +169,24 @@ export class HttpSource implements Source {
     } catch (error) {
       const silent = error instanceof SourceError && error.fault === 'silent';
       if (silent && this.#clock.now() - this.#lastHeard >= lookupTimeout) this.#connections.renewLookups();
+      const cause = silence.signal.aborted ? silence.signal.reason : error;
       silence.abort(error);
-      throw httpFault(error, `${this.id}/${path}`, signal);
+      const fault = httpFault(cause, `${this.id}/${path}`, signal);
+      if (fault instanceof SourceError && fault.fault === 'unreachable' && this.#lastHeard < asked)
+        this.#giveUpLookups(fault);
+      throw fault;
     } finally {
       silence.stop();
+      this.#lookups.delete(silence);
     }
+  }
+
+  /** Over HTTP/2 all wait for one connection and, when it fails, for the next, one after the other: they end with the first. */
+  #giveUpLookups(fault: SourceError): void {
+    const waiting = [...this.#lookups];
+    this.#lookups.clear();
+    for (const lookup of waiting) lookup.abort(fault);
+    if (waiting.length > 1) this.#connections.renewLookups();
   }
 
   async #open(

@@ -222,3 +222,14 @@ test('a source whose name hangs is unreachable once the time for a connection is
   const source = httpSource(new URL('http://cache.example'), { resolver, connectTimeout: 10 });
   expect(await faultOf(source.probe(new AbortController().signal))).toBe('unreachable');
 });
+
+// In turn they would take half a second each and more: the clock that connecting goes by is no more exact than that.
+test('all who wait for such a source over HTTP/2 end together, not in turn', async () => {
+  const { resolver } = scene();
+  const source = httpSource(new URL('https://cache.example'), { resolver, connectTimeout: 10 });
+  const probe = () => faultOf(source.probe(new AbortController().signal));
+  const ended: string[] = [];
+  const all = Array.from({ length: 12 }, async () => ended.push(`${await probe()}`));
+  await Promise.race(all);
+  await expect.poll(() => ended, { timeout: 3_000 }).toEqual(all.map(() => 'unreachable'));
+});
