@@ -23,8 +23,16 @@ async function main(argv: string[]): Promise<number> {
     'write-docs': { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   } as const;
-  const { values, positionals: names } = parseArgs({ args: argv, allowPositionals: true, options });
-  const { short, help, 'write-docs': writeDocs } = values;
+  const parse = () => parseArgs({ args: argv, allowPositionals: true, options });
+  let parsed: ReturnType<typeof parse>;
+  try {
+    parsed = parse();
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${usage}`);
+    return 2;
+  }
+  const { short, help, 'write-docs': writeDocs } = parsed.values;
+  const names = parsed.positionals;
   const isMatrix = names.length === 1 && names[0] === 'matrix';
   const chosen = scenarios.filter(({ name }) => names.length === 0 || names.includes(name));
   if (help) process.stdout.write(usage);

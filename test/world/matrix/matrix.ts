@@ -5,7 +5,7 @@ import type { Cell } from './source.ts';
 import { CacheStates, states } from './states.ts';
 
 /** More would measure the machine's load. */
-const atATime = 4;
+const atATime = 6;
 /** Nobody waits longer for nothing, in ms. */
 export const longest = 60_000;
 
