@@ -76,10 +76,8 @@ export class NarIndex {
    * Notes a NAR, and the path whose narinfo names it now with what that refers to, as used at `lastUse`. A path has one NAR: it leaves
    * its former one. Left out, its references are those noted before.
    */
-  put(nar: Omit<StoredNar, 'paths'>, path?: HashPart, references?: readonly HashPart[]): void {
-    const former = path === undefined ? undefined : this.#fileOf.get(path);
-    if (path !== undefined && former !== undefined && former !== nar.file) this.dropPath(path);
-    if (path !== undefined) this.refer(path, references ?? this.#references.of(path) ?? []);
+  put(nar: Omit<StoredNar, 'paths'>, given?: HashPart, references?: readonly HashPart[]): void {
+    const path = given && this.#keep(given, nar.file, references);
     const known = this.nar(nar.file);
     const paths = known?.paths ?? [];
     if (nar.narHash !== undefined && known?.narHash !== nar.narHash) this.#forgetHash(known);
@@ -147,6 +145,13 @@ export class NarIndex {
   /** Every NAR, the least recently used first. The index must not be changed while this runs. */
   *leastRecent(): Generator<StoredNar> {
     for (const nar of this.#nars.rvalues()) if (nar !== undefined) yield nar;
+  }
+
+  /** Takes a path from its former NAR; the result is the same text, kept once for all who need it. */
+  #keep(path: HashPart, file: NarFile, references?: readonly HashPart[]): HashPart {
+    const former = this.#fileOf.get(path);
+    if (former !== undefined && former !== file) this.dropPath(path);
+    return this.#references.set(path, references ?? this.#references.of(path) ?? []);
   }
 
   #forgetHash(nar: StoredNar | undefined): void {

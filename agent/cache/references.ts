@@ -12,13 +12,14 @@ interface Node {
 export class References {
   readonly #nodes = new Map<HashPart, Node>();
 
-  /** Notes what a stored path refers to, in place of what was known. */
-  set(path: HashPart, references: readonly HashPart[]): void {
+  /** Notes what a stored path refers to, in place of what was known. The result is the path as it is kept here. */
+  set(path: HashPart, references: readonly HashPart[]): HashPart {
     const node = this.#node(path);
     const former = node.references;
     node.references = references.filter((other) => other !== path).map((other) => this.#node(other));
     for (const other of node.references) other.referrers += 1;
     this.#release(former);
+    return node.path;
   }
 
   /** The path is stored no more. */
