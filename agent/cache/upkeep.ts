@@ -114,8 +114,8 @@ export class Upkeep {
   }
 
   async #round(): Promise<void> {
-    await this.#attempt(() => this.#scanIfDue());
     await this.#attempt(() => this.#removeLeftovers());
+    await this.#attempt(() => this.#scanIfDue());
     await this.#attempt(() => this.#keepLimits());
     if (this.#stop.signal.aborted) return;
     this.#cancel = this.#parts.clock.after(tidyEvery, () => {
@@ -133,15 +133,14 @@ export class Upkeep {
   }
 
   async #removeLeftovers(): Promise<void> {
-    const { directory, partials, quarantine } = this.#parts;
-    if (!directory.locked) return;
-    for (const store of partials) await store.tidy();
-    await quarantine.tidy();
+    const { directory, quarantine } = this.#parts;
+    if (directory.locked) await quarantine.tidy();
   }
 
   async #keepLimits(): Promise<void> {
-    const { directory, maxAge, wall, tidySpace, otherFiles } = this.#parts;
+    const { directory, partials, maxAge, wall, tidySpace, otherFiles } = this.#parts;
     if (!directory.locked) return;
+    for (const store of partials) await store.tidy();
     if (maxAge > 0) {
       await this.#serial.run(() => this.#remove(0, wall() - maxAge));
       await otherFiles.tidy(wall() - maxAge);
