@@ -47,6 +47,9 @@ brackets, how many narinfos+NARs Nix asked narrowcast for → narrowcast asked t
 of the narinfo: the fault is in the narinfo's answer, else in the NAR's. What each fault is, byte for byte, stands in
 \`test/world/matrix/faults.ts\`.
 
+As it must be: the build ends right, or goes on without the path, within 60 s. A source that hangs in mid-body gives half of the rest to each
+request, so each wait for it brought something; with longer timeouts such waits are longer, too.
+
 **${summary}**
 
 ${tables}`;
