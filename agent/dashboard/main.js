@@ -38,6 +38,8 @@ const refresh = follow({
   hear(event) {
     const before = known.stats;
     known = told(known, event);
+    // Another version has a page of its own.
+    if (before !== undefined && before.version !== known.stats?.version) location.reload();
     heardAt = Date.now();
     for (const text of news(before, known.stats)) say(text);
     draw();

@@ -146,9 +146,17 @@ skippable(describe, noChromium)('the dashboard in Chromium', () => {
       .toContain('The agent does not answer; these are its last figures');
     await watched.picture('dashboard-not-answering');
     expect(await graveFaults(page)).toEqual([]);
-    await using _again = await DashboardScene.start(emptyFigures(), port);
+    await using again = await DashboardScene.start(emptyFigures(), port);
     await head.getByText('live', { exact: true }).waitFor();
     await page.getByText('Nothing asked for yet today.').waitFor();
+
+    await again[Symbol.asyncDispose]();
+    await head.getByText('not answering since').waitFor();
+    const { stats, recent } = busyFigures();
+    await using _newer = await DashboardScene.start({ stats: { ...stats, version: '0.2.0' }, recent }, port);
+    const reloaded = page.waitForEvent('load');
+    await head.getByText('0.2.0, up').waitFor();
+    await reloaded;
   });
 
   it('asks for /stats where events do not come through', async () => {
