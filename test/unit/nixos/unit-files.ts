@@ -9,7 +9,7 @@ type Section = Readonly<Record<string, string | number | boolean | readonly stri
 export type Unit = Readonly<Record<string, Section>>;
 
 /** Sections as a unit file, in the way of NixOS: one line for each item of a list. */
-function unitFile(unit: Unit): string {
+export function unitFile(unit: Unit): string {
   return Object.entries(unit)
     .map(([name, section]) => {
       const lines = Object.entries(section).flatMap(([key, value]) =>
