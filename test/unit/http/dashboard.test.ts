@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { startAgent } from './agent-here.ts';
 import { ask } from './lan-face.ts';
 
-const ownParts = /(?:src|href)="([^"]+)"/g;
+const ownParts = /(?:src|href)="(\/dashboard\/[^"]+)"/g;
 
 /** The page and the paths of what it names. */
 async function thePage(port: number): Promise<{ text: string; parts: string[] }> {
