@@ -57,9 +57,19 @@ skippable(describe, privateStoreSkipReason())('narrowcast push-daemon', () => {
     const ended = builder.store.run(['sh', '-c', 'echo $$ > "$0"; exec "$@"', pidFile, ...command], {
       timeoutMs: timeout,
     });
+    let running = true;
+    void ended.then(() => {
+      running = false;
+    });
     const kill = async (signal: NodeJS.Signals) =>
       process.kill(Number(await readFile(pidFile, 'utf8')), signal);
-    return { ended, kill };
+    return {
+      ended,
+      kill,
+      async [Symbol.asyncDispose]() {
+        if (running) await kill('SIGKILL');
+      },
+    };
   };
 
   test('killed with a queue and started anew it brings everything', { timeout }, async () => {
@@ -72,13 +82,13 @@ skippable(describe, privateStoreSkipReason())('narrowcast push-daemon', () => {
     await mkdir(waiting, { recursive: true });
     for (const { path } of large.paths) await writeFile(join(queue, hashPartOf(path)), path);
 
-    const first = await start(builder, large, queue, pi, [link.url]);
+    await using first = await start(builder, large, queue, pi, [link.url]);
     await link.carried(15_000_000);
     await first.kill('SIGKILL');
     expect((await first.ended).code).toBe(null);
     expect(await readdir(waiting)).not.toEqual([]);
 
-    const second = await start(builder, large, queue, pi, [link.url]);
+    await using second = await start(builder, large, queue, pi, [link.url]);
     await until(waiting, 'none');
     await second.kill('SIGTERM');
     const { code, stderr } = await second.ended;
@@ -104,7 +114,7 @@ skippable(describe, privateStoreSkipReason())('narrowcast push-daemon', () => {
     await mkdir(here ?? '', { recursive: true });
     await mkdir(there ?? '', { recursive: true });
 
-    const daemon = await start(builder, small, queue, pi, [pi.url, `http://${away}`]);
+    await using daemon = await start(builder, small, queue, pi, [pi.url, `http://${away}`]);
     // Jobs are handed out in the order of the servers.
     const arrived = until(there ?? '', 'some');
     const built = await builder.store.mustRun(
