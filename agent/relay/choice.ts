@@ -52,6 +52,8 @@ const muchFaster = 4;
 const slowSamples = 5;
 /** … and saves this much, in ms. */
 const worthLeaving = 10_000;
+/** Others are asked when a supply wants to be left alone for this long, in ms. */
+const worthAskingOthers = 1_000;
 /** An unproven supply that crawls is left after this time, in ms. */
 const crawlFor = 3_000;
 /** What a supply far away would still need less time for than this, in ms, it may end though a nearer one has come. */
@@ -124,7 +126,7 @@ export class Choice {
 
   /** A supply stopped after byte `position` of its file. Resolves when it is time to choose again. */
   async failed(supply: Supply, error: SourceError, position: number, progress: boolean): Promise<void> {
-    const { known, clock, patience, log, signal, givers } = this.#options;
+    const { known, clock, patience, log, givers } = this.#options;
     const { id } = supply;
     givers.failed(supply);
     log.info(
@@ -141,7 +143,7 @@ export class Choice {
     const strikes = progress ? 1 : (this.#strikes.get(id) ?? 0) + 1;
     this.#strikes.set(id, strikes);
     if (strikes >= maxStrikes) this.#out.add(id);
-    else await delay(clock, pauseAfter(strikes, error), signal);
+    else await this.#rest(supply, pauseAfter(strikes, error));
   }
 
   /**
@@ -219,6 +221,18 @@ export class Choice {
     this.#widened = true;
     await this.#options.widen(this.#options.known);
     return true;
+  }
+
+  /** Waits until the supply may be asked again; where that is long, another comes first. */
+  async #rest({ id }: Supply, pause: number): Promise<void> {
+    const { clock, signal } = this.#options;
+    if (pause >= worthAskingOthers) {
+      await this.#widen();
+      const left = await this.#left(undefined);
+      this.#lastResorts.add(id);
+      if (left.some((other) => other.id !== id && other.usable && other.trusted)) return;
+    }
+    await delay(clock, pause, signal);
   }
 
   async #dismiss(supply: Supply, why: string): Promise<void> {

@@ -148,3 +148,25 @@ test('a discovered peer that went silent or lied comes last in the next transfer
     expect(spoiler.bytes).toBe(before);
   }
 });
+
+describe('a cache nearby that wants to be asked later', () => {
+  const busy = { always: { refuse: 'unavailable', retryAfter: 5_000 } } as const;
+
+  test('is not waited for while another has the NAR, which nobody has been asked for yet', async () => {
+    const w = await scene();
+    const near = w.add(lan(busy), 'xz');
+    w.add(upstream(), 'xz', { hidden: true });
+    const got = await w.run(w.get());
+    expectWhole(got);
+    expect(got.last).toBeLessThan(1_000);
+    expect(near.opened).toHaveLength(1);
+  });
+
+  test('is waited for while nobody else has it', async () => {
+    const w = await scene();
+    const near = w.add(lan({ openings: [busy.always] }), 'xz');
+    const got = await w.run(w.get());
+    expectWhole(got);
+    expect(near.opened.map(({ at }) => at).at(-1)).toBeGreaterThanOrEqual(5_000);
+  });
+});

@@ -10,6 +10,8 @@ import type { VirtualTime } from './virtual-time.ts';
 export interface Opening {
   /** Fails instead of giving a body. */
   readonly refuse?: Fault;
+  /** With that, how long it wants to be left alone, in ms. */
+  readonly retryAfter?: number;
   /** The connection is cut after so many bytes, … */
   readonly cutAfter?: number;
   /** … or nothing more comes after so many. */
@@ -121,7 +123,13 @@ export class ScriptedSource implements Source {
     this.opened.push(opened);
     await delay(this.#time, latency, signal);
     if (!this.#isUp) throw new SourceError('unreachable', `${this.id} is down`);
-    if (opening.refuse !== undefined) throw new SourceError(opening.refuse, `${this.id} refuses ${url}`);
+    const { refuse, retryAfter } = opening;
+    if (refuse !== undefined)
+      throw new SourceError(
+        refuse,
+        `${this.id} refuses ${url}`,
+        retryAfter === undefined ? {} : { retryAfter },
+      );
     if (offset > 0 && ranges === 'wrong') throw new SourceError('wrong', `${this.id} gave another range`);
     if (from > file.length) throw new SourceError('wrong', `${this.id}: behind the end`);
     return {
