@@ -40,7 +40,11 @@ export async function* arrived(
   };
   body.once('end', () => ends());
   body.on('error', ends);
-  body.once('close', () => ends(new Error('closed before its end')));
+  const closed = () => ends(body.errored ?? new Error('closed before its end'));
+  body.once('close', closed);
+  // Who was cut off before anybody read has said so already.
+  if (body.readableEnded) ends();
+  else if (body.destroyed) closed();
   try {
     for (;;) {
       const chunk = chunks.shift();

@@ -48,6 +48,19 @@ test('a body that ends is whole, and one that closes before that is not', async 
   expect(await collected).toMatchObject({ bytes: 7, error: { message: 'closed before its end' } });
 });
 
+test('I8: nobody waits for a body that was over before it was read', async () => {
+  const cut = new PassThrough();
+  cut.on('error', () => {}).destroy(new Error('cut'));
+  await new Promise((resolve) => cut.once('close', resolve));
+  expect(await collect(cut)).toMatchObject({ bytes: 0, error: { message: 'cut' } });
+  const closed = new PassThrough();
+  closed.destroy();
+  expect(await collect(closed)).toMatchObject({ bytes: 0, error: { message: 'closed before its end' } });
+  const ended = Readable.from([]);
+  await once(ended.resume(), 'end');
+  expect(await collect(ended)).toEqual({ bytes: 0, error: undefined });
+});
+
 test('I8: a reader that waits makes the sender wait', async () => {
   const body = new PassThrough({ highWaterMark: 1_000 });
   const chunks = arrived(body)[Symbol.asyncIterator]();
