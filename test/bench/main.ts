@@ -28,17 +28,21 @@ if (chosen.length === 0) {
   process.exit(2);
 }
 
+const machine = await describeMachine();
 const sections: Section[] = [];
 for (const measure of chosen) {
   process.stderr.write(`measuring ${measure.name} …\n`);
   sections.push(await measure.take({ short, rounds, against }));
+  // After each, for a whole run takes half an hour, which a failure at its end should not cost.
+  await keep({ machine, short, rounds, sections });
 }
-const report: Report = { machine: await describeMachine(), short, rounds, sections };
-process.stdout.write(toMarkdown(report));
-if (json !== undefined) await writeFile(json, `${JSON.stringify(report, undefined, 2)}\n`);
-if (writeDocs) {
+process.stdout.write(toMarkdown({ machine, short, rounds, sections }));
+
+async function keep(report: Report): Promise<void> {
+  if (json !== undefined) await writeFile(json, `${JSON.stringify(report, undefined, 2)}\n`);
+  if (!writeDocs) return;
   await writeFile(docs, toDocument(report));
-  const cold = sections
+  const cold = report.sections
     .flatMap(({ name, rows }) => (name === 'closure' ? rows : []))
     .filter(({ what, beside }) => what.endsWith(': cold') && beside.length > 1);
   const title = 'A closure through real Nix, nothing at hand: seconds, less is better';
