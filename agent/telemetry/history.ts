@@ -19,7 +19,7 @@ export class History {
     this.#today = dayOf(wall());
   }
 
-  /** The last 90 days on which something was counted, oldest first. Must be asked for now and then, so that it sees the days pass. */
+  /** The last 90 days on which something was counted, oldest first. It sees a day pass when it is asked: once a day at least. */
   get days(): Day[] {
     this.#closeToday();
     const today = this.#soFar();

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { networkInterfaces } from 'node:os';
+import { homedir, networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import type { Config } from '../../config/schema.ts';
 import { NarrowcastError } from '../../nix/error.ts';
@@ -57,12 +57,19 @@ export async function examine(patient: Patient): Promise<Examined[]> {
   return [...nix, { name: 'proxy', finding: checkProxy(environments, config.listen.host) }, ...agent];
 }
 
+/** As passwd(5) has it; this user's own where nobody has the number 0 there. */
+async function homeOfRoot(): Promise<string> {
+  const users = await readFile('/etc/passwd', 'utf8').catch(() => '');
+  return /^[^:]*:[^:]*:0:[^:]*:[^:]*:([^:]+):/m.exec(users)?.[1] ?? homedir();
+}
+
 async function aboutNix({ config, env, run }: Patient): Promise<Examined[]> {
   const { listen, trustedPublicKeys } = config;
   const file = join(env['NIX_CONF_DIR'] || '/etc/nix', 'nix.conf');
-  const home = env['HOME'] || '/root';
+  const home = env['HOME'] || homedir();
   const ownFile = join(env['XDG_CONFIG_HOME'] || join(home, '.config'), 'nix/nix.conf');
-  const caches = [env['XDG_CACHE_HOME'] || join(home, '.cache'), '/root/.cache'];
+  // Where there is a daemon, it is root's Nix that remembers.
+  const caches = [env['XDG_CACHE_HOME'] || join(home, '.cache'), join(await homeOfRoot(), '.cache')];
   const ofNix = new Set(caches.map((dir) => join(dir, 'nix')));
   const seconds = Math.floor(Date.now() / 1_000);
   const checks = (system: NixSettings, own: NixSettings): [string, Finding][] => [
