@@ -72,6 +72,8 @@ export class Choice {
   readonly #unfit = new Set<string>();
   readonly #strikes = new Map<string, number>();
   readonly #doubts = new Map<string, number>();
+  /** Supplies that went silent after they had given something, at their last try. */
+  readonly #silent = new Set<string>();
   #deadline: number;
   #widened = false;
   #begunAnew = 0;
@@ -118,6 +120,11 @@ export class Choice {
     return !this.#unfit.has(supply.id) && canContinue(supply, begun);
   }
 
+  /** Whether a supply that pauses is to be asked anew soon: it went silent before, and that brings something each time. */
+  isImpatient({ id }: Supply): boolean {
+    return this.#silent.has(id);
+  }
+
   /** A file is begun at a supply; `lost` tells whether bytes of another were given up for it, with which nothing was wrong. */
   begins(supply: Supply, lost: boolean): void {
     if (lost) this.#begunAnew += 1;
@@ -135,6 +142,9 @@ export class Choice {
     );
     if (progress) this.#deadline = clock.now() + patience;
     if (error.fault === 'silent' && !supply.trusted) supply.crawled();
+    if (error.fault === 'stalled') this.#lastResorts.add(id);
+    if (progress && (error.fault === 'silent' || error.fault === 'stalled')) this.#silent.add(id);
+    else this.#silent.delete(id);
     await supply.stopped(error);
     if (error.fault === 'gone') return await this.#dismiss(supply, error.message);
     if (!supply.usable) return;

@@ -185,7 +185,7 @@ export class FileReading {
     const from = this.#received;
     let skip = 0;
     try {
-      const body = await supply.open(from, signal, via());
+      const body = await supply.open(from, signal, { via: via(), impatient: choice.isImpatient(supply) });
       this.#learnSize(body.size, supply);
       skip = from - body.offset;
       let unwanted = skip;

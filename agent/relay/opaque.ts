@@ -31,7 +31,7 @@ export async function openOpaque(
   for (const { source, narinfo } of opaqueOffers(known)) {
     if (narinfo.compression !== compression) continue;
     try {
-      const body = await source.openNar(narinfo.url, offset, gone, via);
+      const body = await source.openNar(narinfo.url, offset, gone, { via });
       const chunks = body.chunks[Symbol.asyncIterator]();
       for (let skip = offset - body.offset; ; ) {
         const { done, value } = await chunks.next();

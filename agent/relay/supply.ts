@@ -2,7 +2,7 @@ import type { NarCache, PartialMeta } from '../cache/nar-cache.ts';
 import { sameHash } from '../nix/hash.ts';
 import type { Narinfo } from '../nix/narinfo.ts';
 import { SourceError } from '../source/error.ts';
-import type { Reach, SourceBody } from '../source/source.ts';
+import type { NarAsking, Reach, SourceBody } from '../source/source.ts';
 import { inOrder } from '../source/source-pool.ts';
 import type { Clock } from '../telemetry/clock.ts';
 import type { KnownPath, Offer } from './known-path.ts';
@@ -30,8 +30,7 @@ export interface Supply {
   readonly speed: number | undefined;
   /** How many transfers read from the same source now. */
   readonly readings: number;
-  /** `via`: see Source.narinfo. */
-  open(offset: number, signal: AbortSignal, via?: string): Promise<SourceBody>;
+  open(offset: number, signal: AbortSignal, asking?: NarAsking): Promise<SourceBody>;
   /** Its bytes stopped coming. Resolves when `usable` says what that means. */
   stopped(error: SourceError): Promise<void>;
   /** Asks whether it is back, without waiting. */
@@ -135,9 +134,9 @@ function fromOffer(known: KnownPath, offer: Offer, { standings, clock }: SupplyC
     get readings() {
       return standings.readings(source);
     },
-    async open(offset, signal, via) {
+    async open(offset, signal, asking) {
       heardAt = clock.now();
-      const body = await source.openNar(narinfo.url, offset, signal, via);
+      const body = await source.openNar(narinfo.url, offset, signal, asking);
       const heard = () => {
         heardAt = clock.now();
       };

@@ -19,7 +19,7 @@ import { elsewhereFault, httpFault, isUnreachable, statusError } from './http-fa
 import type { Netrc } from './netrc.ts';
 import { type Addresses, asLookup, Resolver } from './resolver.ts';
 import { Silence, type SilenceOptions } from './silence.ts';
-import type { Reach, Source, SourceBody } from './source.ts';
+import type { NarAsking, Reach, Source, SourceBody } from './source.ts';
 
 export interface HttpSourceOptions {
   /** Anything but scheme, host, port and path is left out. */
@@ -48,6 +48,8 @@ export interface HttpSourceOptions {
 }
 
 const quietFor = 2_000;
+/** The part of the usual patience that is left at least with a body of an impatient reader. */
+const impatience = 1 / 8;
 const maxRedirects = 3;
 /** For lookups, to one source. */
 const connections = 32;
@@ -112,8 +114,8 @@ export class HttpSource implements Source {
     return readable(() => parseCacheInfo(text), `${this.id}/nix-cache-info`);
   }
 
-  async openNar(url: string, offset: number, signal: AbortSignal, via?: string): Promise<SourceBody> {
-    const body = await this.#open(url, offset, signal, 'nar', via);
+  async openNar(url: string, offset: number, signal: AbortSignal, asking?: NarAsking): Promise<SourceBody> {
+    const body = await this.#open(url, offset, signal, 'nar', asking);
     if (body === undefined) throw new SourceError('gone', `${this.id} no longer has ${url}`);
     return body;
   }
@@ -194,7 +196,7 @@ export class HttpSource implements Source {
     offset: number,
     signal: AbortSignal,
     kind: Kind,
-    via?: string,
+    { via, impatient = false }: NarAsking = {},
   ): Promise<SourceBody | undefined> {
     const what = `${this.id}/${path}`;
     const { stalledTimeout, quiet } = this.#options;
@@ -208,6 +210,8 @@ export class HttpSource implements Source {
       const response = await this.#get(this.#connections.transfers, path, headers, either);
       if (response.statusCode === 200 || response.statusCode === 206) {
         const extent = extentOf(response, offset, what);
+        // Without ranges, asking again would cost all that came.
+        if (impatient && extent.offset > 0) silence.shorten(impatience * stalledTimeout);
         const decoded = decodeContent(encodingOf(response), this.#heard(response, silence, kind));
         const chunks = guarded(counted(decoded, extent, what), what, signal, silence);
         return { ...extent, type: header(response, 'content-type'), chunks };
@@ -316,7 +320,8 @@ export class HttpSource implements Source {
   }
 
   #silence(path: string, limit: number, more: Omit<SilenceOptions, 'limit' | 'error'> = {}): Silence {
-    const error = () => new SourceError('silent', `${this.id} went silent over ${path} for ${limit} ms`);
+    const error = (ms: number) =>
+      new SourceError(ms < limit ? 'stalled' : 'silent', `${this.id} went silent over ${path} for ${ms} ms`);
     return new Silence(this.#clock, { limit, error, ...more });
   }
 

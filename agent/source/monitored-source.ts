@@ -6,7 +6,7 @@ import { Histogram } from '../telemetry/histogram.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { MovingAverage } from './average.ts';
 import { SourceError } from './error.ts';
-import type { Source, SourceBody } from './source.ts';
+import type { NarAsking, Source, SourceBody } from './source.ts';
 
 /** `unknown` is tried like `up`; `down` and `captive` are left alone until a probe in the background succeeds. */
 export type Health = 'unknown' | 'up' | 'down' | 'captive';
@@ -133,8 +133,8 @@ export class MonitoredSource {
   }
 
   /** Opens a NAR. A failure to connect marks the source down; what else is wrong with one NAR is the transfer's to judge. */
-  async openNar(url: string, offset: number, signal: AbortSignal, via?: string): Promise<SourceBody> {
-    return await this.#watched(() => this.source.openNar(url, offset, signal, via));
+  async openNar(url: string, offset: number, signal: AbortSignal, asking?: NarAsking): Promise<SourceBody> {
+    return await this.#watched(() => this.source.openNar(url, offset, signal, asking));
   }
 
   /** Opens another file; undefined when there is none. */

@@ -3,8 +3,8 @@ import type { Clock } from '../telemetry/clock.ts';
 export interface SilenceOptions {
   /** Longest silence, in ms. */
   readonly limit: number;
-  /** What the signal aborts with. */
-  readonly error: () => Error;
+  /** What the signal aborts with after `ms` of silence. */
+  readonly error: (ms: number) => Error;
   /** When anything was last heard from the same source on another connection (clock's ms). */
   readonly elsewhere?: () => number;
   /** However much is heard, no longer than this, in ms. For small answers only. */
@@ -21,26 +21,31 @@ export class Silence {
   readonly signal: AbortSignal;
   readonly #controller = new AbortController();
   readonly #clock: Clock;
+  readonly #options: SilenceOptions;
+  readonly #started: number;
   #lastHeard: number;
+  #shortened: { readonly since: number; readonly least: number } | undefined;
   #paused = false;
   #cancel: () => void = () => {};
   #cancelQuiet: () => void = () => {};
 
   constructor(clock: Clock, options: SilenceOptions) {
-    const { limit, error, elsewhere = () => 0, total = Number.POSITIVE_INFINITY, quiet } = options;
-    const started = clock.now();
+    const { limit, total = limit, quiet } = options;
     this.signal = this.#controller.signal;
     this.#clock = clock;
-    this.#lastHeard = started;
-    const check = () => {
-      if (this.#paused) this.#lastHeard = clock.now();
-      const quietUntil = Math.max(this.#lastHeard, elsewhere()) + limit;
-      const left = Math.min(quietUntil, started + total) - clock.now();
-      if (left <= 0) this.abort(error());
-      else this.#cancel = clock.after(Math.ceil(left), check);
-    };
-    this.#cancel = clock.after(Math.min(limit, total), check);
+    this.#options = options;
+    this.#started = clock.now();
+    this.#lastHeard = this.#started;
+    this.#cancel = clock.after(Math.min(limit, total), () => this.#check());
     if (quiet !== undefined) this.#watch(quiet.every, quiet.tell);
+  }
+
+  /** From now on the limit is as long as something has been heard since, in ms, and `least` at least. */
+  shorten(least: number): void {
+    this.heard();
+    this.#shortened = { since: this.#lastHeard, least };
+    this.#cancel();
+    this.#check();
   }
 
   heard(): void {
@@ -66,6 +71,23 @@ export class Silence {
   stop(): void {
     this.#cancel();
     this.#cancelQuiet();
+  }
+
+  #check(): void {
+    const { error, elsewhere = () => 0, total = Number.POSITIVE_INFINITY } = this.#options;
+    if (this.#paused) this.heard();
+    const limit = this.#limit;
+    const quietUntil = Math.max(this.#lastHeard, elsewhere()) + limit;
+    const left = Math.min(quietUntil, this.#started + total) - this.#clock.now();
+    if (left <= 0) this.abort(error(limit));
+    else this.#cancel = this.#clock.after(Math.ceil(left), () => this.#check());
+  }
+
+  get #limit(): number {
+    const { limit } = this.#options;
+    if (this.#shortened === undefined) return limit;
+    const { since, least } = this.#shortened;
+    return Math.min(limit, Math.max(least, this.#lastHeard - since));
   }
 
   #watch(every: number, tell: () => void): void {

@@ -17,6 +17,17 @@ export interface SourceBody {
   readonly chunks: AsyncIterable<Uint8Array>;
 }
 
+/** What else there is to say when a NAR is asked for. */
+export interface NarAsking {
+  /** See Source.narinfo. */
+  readonly via?: string | undefined;
+  /**
+   * The source went silent in the middle of this NAR before, so asking again is better than waiting long. A body that goes on at `offset`
+   * may then pause only for as long as it has flowed, or an eighth of the usual time; a longer pause is the fault `stalled`.
+   */
+  readonly impatient?: boolean;
+}
+
 /**
  * One place that has narinfos and NARs. Every method makes one try, bounded by progress and by `signal`;
  * patience, retries and health are MonitoredSource's. All throw SourceError; an aborted call throws the signal's reason.
@@ -37,8 +48,8 @@ export interface Source {
    * of the question that this one answers, if another agent asked it (I10).
    */
   narinfo(hashPart: HashPart, signal: AbortSignal, via?: string): Promise<Narinfo | undefined>;
-  /** Opens a NAR by its narinfo's URL from byte `offset` on, `via` as above. A source without ranges begins at 0 (see SourceBody.offset). */
-  openNar(url: string, offset: number, signal: AbortSignal, via?: string): Promise<SourceBody>;
+  /** Opens a NAR by its narinfo's URL from byte `offset` on. A source without ranges begins at 0 (see SourceBody.offset). */
+  openNar(url: string, offset: number, signal: AbortSignal, asking?: NarAsking): Promise<SourceBody>;
   /** Opens another file of the cache (`.ls`, `log/…`, `realisations/…`); undefined when there is none. */
   openFile(path: string, signal: AbortSignal): Promise<SourceBody | undefined>;
   /** Asks whether a Nix cache is there. */

@@ -43,6 +43,49 @@ describe('a source that dies', () => {
     expect([near.opened.length, far.bytes]).toEqual([1, files.xz.length - 50_000]);
   });
 
+  describe('that goes silent again and again, after half of the rest each time', () => {
+    const openings = [1, 2, 3, 4].map((n) => ({ silentAfter: Math.floor(files.xz.length / 2 ** n) }));
+
+    test('has less patience after the first time, and costs no byte twice', async () => {
+      const w = await scene();
+      const far = w.add(upstream({ openings }), 'xz');
+      const got = await w.run(w.get());
+      expectWhole(got);
+      expect(far.opened).toHaveLength(5);
+      expect(far.bytes).toBe(files.xz.length);
+      expect(got.last).toBeLessThan(30_000 + 3 * 3_750 + 4_000);
+    });
+
+    test('comes behind others then', async () => {
+      const w = await scene();
+      const near = w.add(lan({ openings }), 'xz');
+      const far = w.add(upstream({ chunk: 1_000, pause: 100 }), 'xz');
+      expectWhole(await w.run(w.get()));
+      expect(near.opened).toHaveLength(2);
+      expect(near.bytes + far.bytes).toBe(files.xz.length);
+    });
+
+    test('has the usual patience where it cannot go on at a byte', async () => {
+      const w = await scene();
+      const far = w.add(upstream({ openings: openings.slice(0, 2), ranges: 'ignored' }), 'xz');
+      const got = await w.run(w.get());
+      expectWhole(got);
+      expect(far.opened).toHaveLength(3);
+      expect(got.last).toBeGreaterThan(60_000);
+    });
+
+    test('has the usual patience when nothing came the last time, and is given up in the end', async () => {
+      const w = await scene();
+      const silent = { silentAfter: 0 };
+      const far = w.add(upstream({ openings: openings.slice(0, 1), always: silent }), 'xz');
+      const got = await w.run(w.get());
+      expect(got.how).toBe('cut');
+      const [, second, third, fourth] = far.opened.map(({ at }) => at);
+      expect((third ?? 0) - (second ?? 0)).toBeLessThan(10_000);
+      expect((fourth ?? 0) - (third ?? 0)).toBeGreaterThan(30_000);
+    });
+  });
+
   test('a source that was not asked before is found when all others are gone', async () => {
     const w = await scene();
     w.add(lan({ diesAfter: 50_000 }), 'xz');

@@ -196,6 +196,47 @@ describe('silence', () => {
     expect(await third).toBe('silent');
   });
 
+  test('a NAR that goes on for an impatient reader may pause as long as it has flowed, or an eighth of the time', async () => {
+    const { reply, response } = handedOver();
+    const { source, clock } = await scene(reply);
+    const opening = source.openNar(nar, 5, never, { impatient: true });
+    const answer = await response;
+    await clock.pass(stalledTimeout - 1);
+    answer.writeHead(206, { 'content-range': 'bytes 5-999/1000' }).flushHeaders();
+    const chunks = (await opening).chunks[Symbol.asyncIterator]();
+    const pauses = [stalledTimeout / 8 - 1, stalledTimeout / 8 - 1, stalledTimeout / 4 - 3];
+    for (const pause of pauses) {
+      const next = chunks.next();
+      await clock.pass(pause);
+      answer.write('b');
+      expect(await next).toMatchObject({ done: false });
+    }
+    const flowed = pauses.reduce((sum, pause) => sum + pause);
+    const last = faultOf(chunks.next());
+    await clock.pass(flowed - 1);
+    expect(clock.pending).toBe(1);
+    await clock.pass(1);
+    expect(await last).toBe('stalled');
+    expect(clock.pending).toBe(0);
+  });
+
+  test.for([0, 5])(
+    'asked from byte %d on, a NAR that begins at its first may pause as long as ever',
+    async (asked) => {
+      const { reply, response } = handedOver();
+      const { source, clock } = await scene(reply);
+      const opening = source.openNar(nar, asked, never, { impatient: true });
+      (await response).writeHead(200).write('a');
+      const chunks = (await opening).chunks[Symbol.asyncIterator]();
+      await chunks.next();
+      const next = faultOf(chunks.next());
+      await clock.pass(stalledTimeout - 1);
+      expect(clock.pending).toBe(1);
+      await clock.pass(1);
+      expect(await next).toBe('silent');
+    },
+  );
+
   test('a reader that takes its time does not make the source silent', async () => {
     const { reply, response } = handedOver();
     const { source, clock } = await scene(reply);

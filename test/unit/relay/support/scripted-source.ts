@@ -1,7 +1,7 @@
 import type { CacheInfo } from '../../../../agent/nix/cache-info.ts';
 import type { Narinfo } from '../../../../agent/nix/narinfo.ts';
 import { type Fault, SourceError } from '../../../../agent/source/error.ts';
-import type { Reach, Source, SourceBody } from '../../../../agent/source/source.ts';
+import type { NarAsking, Reach, Source, SourceBody } from '../../../../agent/source/source.ts';
 import { delay } from '../../../../agent/telemetry/clock.ts';
 import { storeDir } from './nar-sample.ts';
 import type { VirtualTime } from './virtual-time.ts';
@@ -105,7 +105,12 @@ export class ScriptedSource implements Source {
     return { storeDir, wantMassQuery: true };
   }
 
-  async openNar(url: string, offset: number, signal: AbortSignal): Promise<SourceBody> {
+  async openNar(
+    url: string,
+    offset: number,
+    signal: AbortSignal,
+    { impatient = false }: NarAsking = {},
+  ): Promise<SourceBody> {
     const {
       others,
       openings = [],
@@ -136,7 +141,7 @@ export class ScriptedSource implements Source {
       offset: from,
       size: tellsSize ? file.length : undefined,
       type: undefined,
-      chunks: this.#chunks(file.subarray(from), opening, opened, signal),
+      chunks: this.#chunks(file.subarray(from), opening, opened, signal, impatient && from > 0),
     };
   }
 
@@ -149,9 +154,11 @@ export class ScriptedSource implements Source {
     { cutAfter = Number.POSITIVE_INFINITY, silentAfter = Number.POSITIVE_INFINITY }: Opening,
     opened: Opened,
     signal: AbortSignal,
+    impatient: boolean,
   ): AsyncGenerator<Uint8Array> {
     const { chunk: step = 4_096, pause = 0, stalledTimeout = 30_000 } = this.#script;
     const end = Math.min(bytes.length, cutAfter, silentAfter);
+    const began = this.#time.now();
     for (let at = 0; at < end; at += step) {
       if (pause > 0) await delay(this.#time, pause, signal);
       signal.throwIfAborted();
@@ -164,8 +171,10 @@ export class ScriptedSource implements Source {
     }
     if (end === bytes.length) return;
     if (cutAfter <= silentAfter) throw new SourceError('broken', `${this.id} was cut`);
-    await delay(this.#time, stalledTimeout, signal);
-    throw new SourceError('silent', `${this.id} went silent`);
+    const flowed = Math.max(stalledTimeout / 8, this.#time.now() - began);
+    const patience = impatient ? Math.min(stalledTimeout, flowed) : stalledTimeout;
+    await delay(this.#time, patience, signal);
+    throw new SourceError(patience < stalledTimeout ? 'stalled' : 'silent', `${this.id} went silent`);
   }
 
   get #isUp(): boolean {
