@@ -273,6 +273,15 @@ export class DiskCache implements NarCache {
     return this.#index.nar(file)?.paths ?? [];
   }
 
+  /**
+   * The paths whose narinfos name a derivation (`<hash>-<name>.drv`) as Deriver, and perhaps a few others, as the narinfos say. Waits for
+   * the first reading of the directory.
+   */
+  async outputsOf(derivation: string): Promise<readonly HashPart[]> {
+    if (this.#upkeep.scanned === undefined) await this.#upkeep.settled();
+    return this.#index.outputsOf(derivation);
+  }
+
   partial(narHash: NarHash): Promise<PartialNar | undefined> {
     return this.#whileWritable(() => this.#partials.open(narHash));
   }

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { NarHash } from '../nix/hash.ts';
 import type { HashPart } from '../nix/store-path.ts';
 import type { NarFile } from './layout.ts';
-import { References } from './references.ts';
+import { References, type Relations } from './references.ts';
 
 /** One file in `nar/` and the paths whose narinfos name it. Never changed: a changed one is another object. */
 export interface StoredNar {
@@ -58,6 +58,16 @@ export class NarIndex {
     return this.#references.of(path);
   }
 
+  /** All that its narinfo says of other paths; undefined when it is not here. */
+  relationsOf(path: HashPart): Relations | undefined {
+    return this.#references.relationsOf(path);
+  }
+
+  /** The paths whose narinfos name a derivation (`<hash>-<name>.drv`) as Deriver, and perhaps a few others. */
+  outputsOf(derivation: string): readonly HashPart[] {
+    return this.#references.outputsOf(derivation);
+  }
+
   /** How many paths refer to one of the NAR's, apart from those themselves. */
   referrersOf({ paths }: StoredNar): number {
     const among = (path: HashPart) =>
@@ -73,11 +83,11 @@ export class NarIndex {
   }
 
   /**
-   * Notes a NAR, and the path whose narinfo names it now with what that refers to, as used at `lastUse`. A path has one NAR: it leaves
-   * its former one. Left out, its references are those noted before.
+   * Notes a NAR, and the path whose narinfo names it now with what that says of others, as used at `lastUse`. A path has one NAR: it
+   * leaves its former one. Left out, its relations are those noted before.
    */
-  put(nar: Omit<StoredNar, 'paths'>, given?: HashPart, references?: readonly HashPart[]): void {
-    const path = given && this.#keep(given, nar.file, references);
+  put(nar: Omit<StoredNar, 'paths'>, given?: HashPart, relations?: Relations): void {
+    const path = given && this.#keep(given, nar.file, relations);
     const known = this.nar(nar.file);
     const paths = known?.paths ?? [];
     if (nar.narHash !== undefined && known?.narHash !== nar.narHash) this.#forgetHash(known);
@@ -91,9 +101,9 @@ export class NarIndex {
     if (nar.narHash !== undefined) this.#byHash.set(nar.narHash, nar.file);
   }
 
-  /** Notes what a path refers to, ahead of its NAR. */
-  refer(path: HashPart, references: readonly HashPart[]): void {
-    this.#references.set(path, references);
+  /** Notes what a path's narinfo says of others, ahead of its NAR. */
+  relate(path: HashPart, relations: Relations): void {
+    this.#references.set(path, relations);
   }
 
   /** Notes a use: the NAR is now the one most recently used. */
@@ -148,10 +158,11 @@ export class NarIndex {
   }
 
   /** Takes a path from its former NAR; the result is the same text, kept once for all who need it. */
-  #keep(path: HashPart, file: NarFile, references?: readonly HashPart[]): HashPart {
+  #keep(path: HashPart, file: NarFile, relations?: Relations): HashPart {
     const former = this.#fileOf.get(path);
     if (former !== undefined && former !== file) this.dropPath(path);
-    return this.#references.set(path, references ?? this.#references.of(path) ?? []);
+    const known = relations ?? this.#references.relationsOf(path);
+    return this.#references.set(path, known ?? { references: [], derivation: 0 });
   }
 
   #forgetHash(nar: StoredNar | undefined): void {

@@ -1,6 +1,6 @@
 import { FormatError } from '../nix/error.ts';
 import { narHashOf } from '../nix/hash.ts';
-import { type Narinfo, referencesOf } from '../nix/narinfo.ts';
+import type { Narinfo } from '../nix/narinfo.ts';
 import type { HashPart } from '../nix/store-path.ts';
 import { isAbsent } from './error.ts';
 import type { FileFacts, Files, OpenFile } from './files.ts';
@@ -11,6 +11,7 @@ import type { NarIndex } from './nar-index.ts';
 import { describes, type NarinfoFiles, type StoredNarinfo } from './narinfo-files.ts';
 import type { PinnedClosure } from './pinned-closure.ts';
 import { readChunks } from './read-chunks.ts';
+import { relationsOf } from './references.ts';
 
 /** A use is written to disk when the last one there is older, in ms: exact enough for eviction, and few writes. */
 const useWrittenEvery = 10 * 60_000;
@@ -111,7 +112,7 @@ export class Reading {
     const path = narinfo.storePath.hashPart;
     if (index.fileOf(path) === file) return;
     const nar = { file, size: facts.size, narHash: narHashOf(narinfo.narHash), lastUse: facts.lastUse };
-    index.put(nar, path, referencesOf(narinfo));
+    index.put(nar, path, relationsOf(narinfo));
     await pinned.grow(narinfo);
   }
 

@@ -105,11 +105,11 @@ export class Removal {
 
   /** Drops the NAR from the index. The result undoes that: some of it may be gone all the same, as whoever looks for it will see. */
   #drop(nar: StoredNar): () => void {
-    const paths = nar.paths.map((path) => [path, this.#index.referencesOf(path)] as const);
+    const paths = nar.paths.map((path) => [path, this.#index.relationsOf(path)] as const);
     this.#index.drop(nar.file);
     return () => {
       this.#index.put(nar);
-      for (const [path, references] of paths) this.#index.put(nar, path, references);
+      for (const [path, relations] of paths) this.#index.put(nar, path, relations);
     };
   }
 }

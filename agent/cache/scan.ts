@@ -7,6 +7,7 @@ import { inTurns } from './in-turns.ts';
 import { hashPartOfName, isNarFile, type Layout, type NarFile, narFileOf } from './layout.ts';
 import { leanHeap } from './lean-heap.ts';
 import type { NarIndex, StoredNar } from './nar-index.ts';
+import { derivationKey, type Relations } from './references.ts';
 import { listIfThere, readSmall } from './small-files.ts';
 
 /** Enough to keep the disk busy, few enough that requests get their turn in the thread pool. */
@@ -72,7 +73,7 @@ export async function scan(
     else {
       nar.narHash = facts.narHash;
       nar.paths.push(path);
-      index.refer(path, facts.references);
+      index.relate(path, facts.relations);
     }
   });
   const news: Found[] = [];
@@ -102,12 +103,13 @@ async function readFacts(
   files: Files,
   path: string,
   into: Buffer,
-): Promise<{ file: NarFile; narHash: NarHash; references: HashPart[] } | undefined> {
+): Promise<{ file: NarFile; narHash: NarHash; relations: Relations } | undefined> {
   try {
     const text = (await readSmall(files, path, into))?.toString('latin1') ?? '';
     const file = narFileOf(field(text, 'URL'));
     const references = parseReferences(field(text, 'References'));
-    return file && { file, narHash: parseNarHash(field(text, 'NarHash')), references };
+    const relations = { references, derivation: derivationKey(field(text, 'Deriver')) };
+    return file && { file, narHash: parseNarHash(field(text, 'NarHash')), relations };
   } catch {
     return undefined;
   }
@@ -121,6 +123,7 @@ const fields = {
   URL: /^URL:\s*(\S+)/m,
   NarHash: /^NarHash:\s*(\S+)/m,
   References: /^References:[ \t]*(.*)/m,
+  Deriver: /^Deriver:[ \t]*(\S+)/m,
 };
 
 function parseReferences(text: string): HashPart[] {

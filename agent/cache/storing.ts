@@ -1,5 +1,5 @@
 import { narHashOf, sameHash } from '../nix/hash.ts';
-import { type Narinfo, referencesOf } from '../nix/narinfo.ts';
+import type { Narinfo } from '../nix/narinfo.ts';
 import { cacheFull } from './error.ts';
 import type { Files } from './files.ts';
 import type { GroupedSync } from './grouped-sync.ts';
@@ -9,6 +9,7 @@ import type { NarFileFacts } from './nar-cache.ts';
 import { type NarIndex, spaceOfNar } from './nar-index.ts';
 import type { NarinfoFiles } from './narinfo-files.ts';
 import type { PinnedClosure } from './pinned-closure.ts';
+import { relationsOf } from './references.ts';
 import type { Removal } from './removal.ts';
 
 export interface StoringParts {
@@ -84,7 +85,7 @@ export class Storing {
     const former = index.fileOf(path);
     await narinfos.write(narinfo);
     const nar = index.nar(file);
-    if (nar !== undefined) index.put(nar, path, referencesOf(narinfo));
+    if (nar !== undefined) index.put(nar, path, relationsOf(narinfo));
     await pinned.grow(narinfo);
     const left = former === undefined ? undefined : index.nar(former);
     if (left !== undefined && left.paths.length === 0) await removal.remove([left], () => {}).catch(() => {});

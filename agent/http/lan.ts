@@ -1,22 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { NarCache } from '../cache/nar-cache.ts';
-import type { OtherFiles } from '../cache/other-files.ts';
+import type { DiskCache } from '../cache/disk-cache.ts';
 import { printCacheInfo } from '../nix/cache-info.ts';
-import { type Narinfo, printNarinfo } from '../nix/narinfo.ts';
-import { type PublicKey, trustedSigner } from '../nix/signature.ts';
-import { isHashPart } from '../nix/store-path.ts';
+import { printNarinfo } from '../nix/narinfo.ts';
 import type { Finished } from '../telemetry/counters.ts';
 import { Admission } from './admission.ts';
 import { parseRange } from './range.ts';
 import { percentDecoded, say, send, upTo } from './reply.ts';
 import { counting } from './request-count.ts';
+import { Shareable, type ShareableParts } from './shareable.ts';
 
-export interface LanFaceOptions {
-  readonly storeDir: string;
-  readonly cache: NarCache;
-  readonly otherFiles: Pick<OtherFiles, 'open'>;
-  /** Only paths signed by one of these are shown. */
-  readonly shareKeys: ReadonlyMap<string, PublicKey>;
+export interface LanFaceOptions extends ShareableParts {
+  readonly cache: ShareableParts['cache'] & Pick<DiskCache, 'open'>;
   /** This agent's name in `Via` headers (I10). */
   readonly instance: string;
   /** Called when a request is finished that `pullThrough` did not take. */
@@ -41,6 +35,7 @@ export class LanFace {
   readonly #options: LanFaceOptions;
   readonly #cacheInfo: Buffer;
   readonly #admission: Admission;
+  readonly #shareable: Shareable;
 
   constructor(options: LanFaceOptions) {
     this.#options = options;
@@ -48,6 +43,7 @@ export class LanFace {
       printCacheInfo({ storeDir: options.storeDir, wantMassQuery: true, priority: 30 }),
     );
     this.#admission = new Admission(options.maxRequests);
+    this.#shareable = new Shareable(options);
   }
 
   /** Answers one request; rejects only when its connection is to be cut. */
@@ -78,8 +74,8 @@ export class LanFace {
   /** Resolves to the body's bytes; undefined when there is nothing to answer with. */
   async #narinfo(url: string, response: ServerResponse): Promise<number | undefined> {
     const [, hashPart = ''] = /^\/([0-9a-z]{32})\.narinfo$/.exec(url) ?? [];
-    const narinfo = isHashPart(hashPart) ? await this.#options.cache.narinfo(hashPart) : undefined;
-    if (narinfo === undefined || !this.#isShareable(narinfo)) return undefined;
+    const narinfo = await this.#shareable.narinfo(hashPart);
+    if (narinfo === undefined) return undefined;
     const text = Buffer.from(printNarinfo(narinfo, this.#options.storeDir));
     small(response, 'text/x-nix-narinfo', text);
     return response.req.method === 'HEAD' ? 0 : text.length;
@@ -90,7 +86,7 @@ export class LanFace {
     request: IncomingMessage,
     response: ServerResponse,
   ): Promise<number | undefined> {
-    const narinfo = await this.#shareableOwner(percentDecoded(encoded));
+    const narinfo = await this.#shareable.ownerOf(percentDecoded(encoded));
     const file = narinfo && (await this.#options.cache.open(narinfo));
     if (file === undefined) return undefined;
     try {
@@ -115,17 +111,13 @@ export class LanFace {
     }
   }
 
-  /** Listings, logs and the like, as somebody put them into the directory. */
+  /** Listings, logs and the like of shareable paths, as somebody put them into the directory. */
   async #otherFile(url: string, response: ServerResponse): Promise<boolean> {
-    const [, hashPart = ''] = /^\/([0-9a-z]{32})\.ls$/.exec(url) ?? [];
-    if (isHashPart(hashPart)) {
-      const narinfo = await this.#options.cache.narinfo(hashPart);
-      if (narinfo === undefined || !this.#isShareable(narinfo)) return false;
-    }
-    const file = await this.#options.otherFiles.open(percentDecoded(url.slice(1)));
+    const path = percentDecoded(url.slice(1));
+    const file = await this.#shareable.otherFile(path);
     if (file === undefined) return false;
     try {
-      const type = hashPart === '' ? 'application/octet-stream' : 'application/json';
+      const type = path.startsWith('log/') ? 'text/plain; charset=utf-8' : 'application/json';
       response.writeHead(200, { 'content-type': type, 'content-length': file.size });
       if (response.req.method === 'HEAD') response.end();
       else await send(response, this.#options.pace(response, file.read(0)));
@@ -133,19 +125,6 @@ export class LanFace {
     } finally {
       await file.close();
     }
-  }
-
-  /** A narinfo in the cache directory that names a file and may be shown. */
-  async #shareableOwner(url: string): Promise<Narinfo | undefined> {
-    for (const hashPart of await this.#options.cache.pathsOf(url)) {
-      const narinfo = await this.#options.cache.narinfo(hashPart);
-      if (narinfo?.url === url && this.#isShareable(narinfo)) return narinfo;
-    }
-    return undefined;
-  }
-
-  #isShareable(narinfo: Narinfo): boolean {
-    return trustedSigner(narinfo, this.#options.storeDir, this.#options.shareKeys) !== undefined;
   }
 }
 

@@ -5,6 +5,8 @@ import { TemporaryDirectory } from './temporary-directory.ts';
 
 export interface PiOptions {
   readonly publicKey: string;
+  /** A key whose paths are taken, and not shown to the LAN. */
+  readonly hiddenKey?: string;
   /** Of the cache directory; one of its own when left out. */
   readonly cacheDir?: string;
   /** Lines of the tokens file. */
@@ -40,7 +42,7 @@ export class Pi implements AsyncDisposable {
   }
 
   static async start(options: PiOptions): Promise<Pi> {
-    const { publicKey, substituters = [], pullThrough = false } = options;
+    const { publicKey, hiddenKey, substituters = [], pullThrough = false } = options;
     const { tokens = [`${credentials.name}:${credentials.token}`] } = options;
     const home = await TemporaryDirectory.create('pi');
     const dir = options.cacheDir ?? join(home.path, 'cache');
@@ -49,7 +51,7 @@ export class Pi implements AsyncDisposable {
     await writeFile(join(home.path, 'netrc'), netrc);
     const relay = await RelayProcess.start({
       substituters,
-      'trusted-public-keys': [publicKey],
+      'trusted-public-keys': [publicKey, ...(hiddenKey === undefined ? [] : [hiddenKey])],
       cache: { dir, 'min-free': '0', ...options.cache },
       lan: {
         discover: false,

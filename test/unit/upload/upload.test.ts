@@ -318,27 +318,28 @@ test('which paths are missing is one question; a closure is there when all of it
   expect((await builder.send('DELETE', '/roots/laptop')).status).toBe(404);
 });
 
-test('listings, logs and debuginfo are stored and served as they came, compressed on the way or not', async () => {
+test('listings, logs and debuginfo are stored as they came, compressed on the way or not, and shown with their path', async () => {
   const { builder, stranger, dir } = await uploadScene();
-  const path = packed([builderKey]);
-  const hidden = packed([otherKey]);
+  const drv = (digit: string) => `${digit.repeat(32)}-sample.drv`;
+  const path = packed([builderKey], { deriver: drv('1') });
+  const hidden = packed([otherKey], { deriver: drv('2') });
   const listing = (of: typeof path) => of.narinfoPath.replace('.narinfo', '.ls');
-  const text = Buffer.from('{"version":1}');
-  for (const to of [listing(path), listing(hidden), '/log/abc-x.drv', '/debuginfo/0123.debug'])
+  const text = Buffer.from(JSON.stringify({ archive: `..${path.narPath}`, member: 'lib/x.debug' }));
+  for (const to of [listing(path), listing(hidden), `/log/${drv('2')}`, '/debuginfo/0123.debug'])
     expect((await builder.send('PUT', to, { body: text })).status).toBe(201);
   const encoded = { body: gzipSync(text), headers: { 'content-encoding': 'gzip' } };
-  expect((await builder.send('PUT', '/log/packed.drv', encoded)).status).toBe(201);
-  // A listing shows with its path only.
-  expect((await stranger.send('GET', listing(path))).status).toBe(404);
+  expect((await builder.send('PUT', `/log/${drv('1')}`, encoded)).status).toBe(201);
+  const shown = [listing(path), `/log/${drv('1')}`, '/debuginfo/0123.debug'];
+  for (const at of shown) expect((await stranger.send('GET', at)).status, at).toBe(404);
   await builder.push(path);
   await builder.push(hidden);
-  for (const at of [listing(path), '/log/abc-x.drv', '/log/packed.drv', '/debuginfo/0123.debug'])
-    expect((await stranger.send('GET', at)).body.toString(), at).toBe(text.toString());
-  expect((await stranger.send('GET', listing(hidden))).status).toBe(404);
+  for (const at of shown) expect((await stranger.send('GET', at)).body.toString(), at).toBe(text.toString());
+  for (const at of [listing(hidden), `/log/${drv('2')}`])
+    expect((await stranger.send('GET', at)).status, at).toBe(404);
   for (const outside of ['/log/../lock', '/log/..%2flock', '/log/.hidden'])
     expect((await builder.send('PUT', outside, { body: text })).status, outside).toBe(400);
   await writeFile(join(dir, 'lock.txt'), '');
   expect((await stranger.send('GET', '/log/..%2flock.txt')).status).toBe(404);
-  expect((await builder.send('PUT', '/log/packed.drv', { ...encoded, body: text })).status).toBe(400);
-  expect((await readFile(join(dir, 'log/packed.drv'))).toString()).toBe(text.toString());
+  expect((await builder.send('PUT', `/log/${drv('1')}`, { ...encoded, body: text })).status).toBe(400);
+  expect((await readFile(join(dir, 'log', drv('1')))).toString()).toBe(text.toString());
 });

@@ -26,11 +26,19 @@ export interface SampleOptions {
   readonly name?: string;
   readonly compression?: 'none' | 'gzip' | 'zstd' | 'xz';
   readonly references?: readonly Pick<Sample, 'narinfo'>[];
+  /** `<hash>-<name>.drv` */
+  readonly deriver?: string;
 }
 
 /** A store path with one file in it, the same for the same options; without contents, 1,000 random bytes. */
 export function sample(options: SampleOptions = {}): Sample {
-  const { contents = randomBytes(1000), name = 'sample', compression = 'none', references = [] } = options;
+  const {
+    contents = randomBytes(1000),
+    name = 'sample',
+    compression = 'none',
+    references = [],
+    deriver,
+  } = options;
   const nar = narOf(contents);
   const file = compressors[compression](nar);
   const narHash = sha256(nar);
@@ -46,6 +54,7 @@ export function sample(options: SampleOptions = {}): Sample {
       narHash,
       narSize: nar.length,
       references: references.map(({ narinfo }) => narinfo.storePath),
+      ...(deriver !== undefined && { deriver }),
       signatures: [],
       extra: [],
     },
