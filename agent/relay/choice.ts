@@ -42,7 +42,7 @@ export interface Origin {
 
 /** After so many tries in a row without progress, a supply is given up. */
 const maxStrikes = 3;
-/** A trusted supply that had a part in a wrong file gets one more chance: it may have been the link, or another's part. */
+/** A trusted supply that had a part in a wrong file gets one more chance where nobody else is: it may have been the link, or another's part. */
 const maxDoubts = 2;
 /** How often what is there of one file is given up for another's sake, when nothing was wrong with it. */
 const maxBegunAnew = 4;
@@ -176,6 +176,7 @@ export class Choice {
       this.#lastResorts.add(id);
       if (alone) supply.lied();
       if (!supply.trusted || supply.stored || doubts >= maxDoubts) await this.#dismiss(supply, error.message);
+      else await this.#widen();
     }
   }
 

@@ -160,6 +160,14 @@ describe('a configured source that lies', () => {
     expectWhole(await w.run(w.get()), small.nar);
   });
 
+  test('is not asked again while another has the NAR, which nobody has been asked for yet', async () => {
+    const w = await scene({ sample: small });
+    const liar = w.add(lan({ openings: [{ file: flipped(small.files.xz) }] }), 'xz');
+    const far = w.add(upstream(), 'xz', { hidden: true });
+    expectWhole(await w.run(w.get()), small.nar);
+    expect([liar.opened.length, far.opened.length]).toEqual([1, 1]);
+  });
+
   test('once, as the only one: it gets one more chance', async () => {
     const w = await scene({ sample: small });
     const wrong = flipped(small.files.xz);
