@@ -124,7 +124,7 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
     maxRequests: lan.maxConnections,
     pace,
     pullThrough: lan.pullThrough ? pullThrough() : undefined,
-    uploads: uploads(config, cache, log),
+    uploads: uploads(config, cache, counters, log),
   });
   const lanServer = new FaceServer(
     (request, response) => lanFace.handle(request, response),

@@ -1,4 +1,5 @@
 /** @import { CacheStats } from '../http/stats-schema.ts' */
+/** @import { Counts } from '../telemetry/counts-schema.ts' */
 import { readableBytes, readableCount, readableShare } from './amounts.js';
 import { html } from './preact.js';
 
@@ -11,10 +12,10 @@ const conditions = {
 };
 
 /**
- * How full the cache directory is, and how it fares.
- * @param {{ cache: CacheStats | undefined }} props
+ * How full the cache directory is, how it fares, and what came into it by uploads where there are any.
+ * @param {{ cache: CacheStats | undefined, uploads: Counts['uploads'] | undefined }} props
  */
-export function Cache({ cache }) {
+export function Cache({ cache, uploads }) {
   const fact = (/** @type {string} */ name, /** @type {unknown} */ value) =>
     html`<div><dt>${name}</dt><dd>${cache === undefined ? '–' : value}</dd></div>`;
   return html`
@@ -35,7 +36,30 @@ export function Cache({ cache }) {
         ${fact('Removed for space or age', cache && readableCount(cache.evictions))}
         ${fact('Set aside as wrong', cache && readableCount(cache.quarantined))}
         ${fact('Not stored', cache && readableCount(cache.refusedWrites))}
+        ${uploads && fact('Uploaded today', uploaded(uploads))}
+        ${uploads && fact('Not taken today', refused(uploads))}
       </dl>
       ${cache?.disk.message && html`<p class="why">${cache.disk.message}</p>`}
     </section>`;
+}
+
+/** @param {Counts['uploads']} uploads */
+function uploaded({ paths, bytes }) {
+  return paths === 0 ? 'none' : `${readableCount(paths)}, ${readableBytes(bytes)}`;
+}
+
+const reasons = {
+  unauthorized: 'no known token',
+  untrusted: 'not signed',
+  invalid: 'wrong',
+  noRoom: 'no room',
+  cut: 'cut off',
+};
+
+/** @param {Counts['uploads']} uploads */
+function refused(uploads) {
+  const why = /** @type {(keyof typeof reasons)[]} */ (Object.keys(reasons)).filter(
+    (key) => uploads[key] > 0,
+  );
+  return why.map((key) => `${readableCount(uploads[key])} ${reasons[key]}`).join(', ') || 'none';
 }

@@ -8,7 +8,7 @@ import { Rejections } from './rejections.js';
 import { Requests } from './requests.js';
 import { Sources } from './sources.js';
 import { Summary } from './summary.js';
-import { daysUpTo } from './today.js';
+import { daysUpTo, uploadsToday } from './today.js';
 import { Transfers } from './transfers.js';
 
 /**
@@ -25,7 +25,7 @@ export function Page({ known, rates, condition, heardAt, now, said }) {
       <${FlowSection} rates=${rates} history=${daysUpTo(known, now)} />
       <${Transfers} transfers=${transfers} peers=${peers} lost=${condition === 'lost'} />
       <${Sources} stats=${stats} />
-      <${Cache} cache=${stats?.cache} />
+      <${Cache} cache=${stats?.cache} uploads=${uploadsToday(known, now)} />
       <${Rejections} rejections=${rejections} peers=${peers} />
       <${Requests} requests=${requests} peers=${peers} />
     </main>

@@ -1,7 +1,7 @@
 /** @import { Counts, Day } from '../telemetry/counts-schema.ts' */
 /** @import { Known } from './state.js' */
 
-/** What of the counters today's figures are made of. @typedef {Pick<Counts, 'bytes' | 'narinfo' | 'nar'>} Total */
+/** What of the counters today's figures are made of. @typedef {Pick<Counts, 'bytes' | 'narinfo' | 'nar' | 'uploads'>} Total */
 
 /**
  * The day's date in this machine's time zone, as in `2026-11-21`.
@@ -25,6 +25,7 @@ export function today({ stats, first }, now) {
     bytes: grown(day?.bytes, stats.totals.bytes, first.totals.bytes),
     narinfo: grown(day?.narinfo, hits(stats.totals.narinfo), hits(first.totals.narinfo)),
     nar: grown(day?.nar, hits(stats.totals.nar), hits(first.totals.nar)),
+    uploads: grown(day?.uploads, stats.totals.uploads, first.totals.uploads),
   };
 }
 
@@ -39,6 +40,16 @@ export function daysUpTo(known, now) {
   if (counted === undefined) return [];
   const before = known.first?.history.filter(({ day }) => day !== dayOf(now)) ?? [];
   return [...before, { day: dayOf(now), bytes: counted.bytes }];
+}
+
+/**
+ * What uploaders sent today; undefined where nobody ever sent anything.
+ * @param {Known} known
+ * @param {number} now
+ */
+export function uploadsToday(known, now) {
+  const ever = Object.values(known.stats?.totals.uploads ?? {}).some((count) => count > 0);
+  return ever ? today(known, now)?.uploads : undefined;
 }
 
 /** @param {{ requests: number, hits: number, misses: number }} counted */

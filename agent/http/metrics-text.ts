@@ -31,7 +31,7 @@ export async function metricsText(stats: Stats, times: Times): Promise<string> {
     for (const [labelsOf, value] of rows) metric.inc(labelsOf, value);
   };
 
-  const { narinfo, nar, bytes, shared } = stats.sinceStart;
+  const { narinfo, nar, bytes, shared, uploads } = stats.sinceStart;
   const narinfos = Object.entries(narinfo.bySource);
   const nars = Object.entries(nar.bySource);
   const left = nar.requests - nar.hits - nar.misses - nar.absent - nar.failed;
@@ -82,6 +82,14 @@ export async function metricsText(stats: Stats, times: Times): Promise<string> {
     [{}, bytes.served],
   ]);
   counter('shared_bytes_total', 'Bytes given to other machines.', [[{}, shared.bytes]]);
+  const { paths: uploaded, bytes: uploadedBytes, noRoom, ...refused } = uploads;
+  counter('uploaded_paths_total', 'Store paths that were uploaded and taken.', [[{}, uploaded]]);
+  counter('uploaded_bytes_total', 'Bytes of bodies that uploaders sent.', [[{}, uploadedBytes]]);
+  counter(
+    'upload_refusals_total',
+    'Uploads that were refused, by reason.',
+    byName('reason', { ...refused, no_room: noRoom }),
+  );
   counter('wasted_bytes_total', 'Bytes of NAR files received in vain.', [[{}, bytes.wasted]]);
   counter('saved_upstream_bytes_total', 'Bytes of NAR files that came from disk or LAN instead.', [
     [{}, bytes.savedUpstream],

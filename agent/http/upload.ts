@@ -1,11 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { DiskCache } from '../cache/disk-cache.ts';
 import { CacheError, systemCode } from '../cache/error.ts';
+import type { CacheLog } from '../cache/log.ts';
 import { decodeContent } from '../nix/decode.ts';
 import { FormatError, NarrowcastError } from '../nix/error.ts';
 import { maxNarinfoBytes, printNarinfo } from '../nix/narinfo.ts';
 import type { PublicKey } from '../nix/signature.ts';
 import { isHashPart, parseStorePath } from '../nix/store-path.ts';
+import type { Counters, Refusal } from '../telemetry/counters.ts';
 import { UploadError } from '../upload/error.ts';
 import { longestQuestion, missingOf } from '../upload/missing.ts';
 import { UploadedNarinfos } from '../upload/narinfos.ts';
@@ -28,6 +30,8 @@ export interface UploadFaceOptions {
   readonly rootHistory: number;
   /** Silence after which an upload is cut off, in ms. */
   readonly stalled: number;
+  readonly counters: Pick<Counters, 'uploaded' | 'uploadReceived' | 'uploadRefused'>;
+  readonly log: Pick<CacheLog, 'info'>;
 }
 
 interface Asked {
@@ -85,6 +89,7 @@ export class UploadFace {
     if (uploader === undefined) {
       // What everybody may read is no secret from those whose token is wrong.
       if (reads && !isOnlyForUploaders(url)) return false;
+      this.#options.counters.uploadRefused('unauthorized');
       answerEarly(response, 401, 'Uploads need a name and a token that this cache knows.', challenge);
       return true;
     }
@@ -93,10 +98,30 @@ export class UploadFace {
       return true;
     }
     const [, ...parts] = pattern?.exec(url) ?? [];
-    await answer({ request, response, uploader }, ...parts).catch((error: unknown) =>
-      refuse(response, error),
-    );
+    const asked = { request, response, uploader };
+    await answer(asked, ...parts).catch((error: unknown) => this.#refuse(asked, error));
     return true;
+  }
+
+  /** Tells the uploader why, unless they have left. */
+  #refuse({ request, response, uploader }: Asked, error: unknown): void {
+    const { status, message, offset } = refusalOf(error);
+    // Who is told where to go on has not been refused.
+    if (offset === undefined) {
+      const { counters, log } = this.#options;
+      counters.uploadRefused(reasons.get(status) ?? 'invalid');
+      log.info({ uploader: uploader.name, path: request.url, status, reason: message }, 'upload refused');
+    }
+    if (response.destroyed || response.headersSent) response.destroy();
+    else
+      answerEarly(response, status, message, offset === undefined ? {} : { 'upload-offset': String(offset) });
+  }
+
+  async *#body(request: IncomingMessage, response: ServerResponse): AsyncGenerator<Uint8Array> {
+    for await (const chunk of bodyOf(request, response, this.#options.stalled)) {
+      this.#options.counters.uploadReceived(chunk.length);
+      yield chunk;
+    }
   }
 
   readonly #putInfo: Answer = async ({ request, response }) => {
@@ -117,6 +142,7 @@ export class UploadFace {
     if (!isHashPart(hashPart)) throw new UploadError(400, 'That is no hash part of a store path.');
     const body = await smallBody(request, response, this.#options.stalled, maxNarinfoBytes);
     const isNews = await this.#narinfos.accept(hashPart, body.toString(), uploader);
+    if (isNews) this.#options.counters.uploaded();
     say(response, isNews ? 201 : 200, isNews ? 'stored' : 'here already');
   };
 
@@ -132,17 +158,16 @@ export class UploadFace {
     const file = uploadedFile(url);
     if (file === undefined) throw new UploadError(400, 'That is not nar/<FileHash>.nar and an ending.');
     const isWhole = await this.#nars.receive(file, partOf(request.headers), () =>
-      bodyOf(request, response, this.#options.stalled),
+      this.#body(request, response),
     );
     if (!request.complete) answerEarly(response, 200, 'here already');
     else say(response, isWhole ? 201 : 200, isWhole ? 'stored until its narinfo comes' : 'go on');
   };
 
   readonly #putOther: Answer = async ({ request, response }, encoded = '') => {
-    const { cache, stalled } = this.#options;
-    const body = bodyOf(request, response, stalled);
+    const body = this.#body(request, response);
     const bytes = decodeContent(request.headers['content-encoding'] ?? '', body);
-    await cache.otherFiles.store(percentDecoded(encoded), bytes);
+    await this.#options.cache.otherFiles.store(percentDecoded(encoded), bytes);
     say(response, 201, 'stored');
   };
 
@@ -191,15 +216,13 @@ function isOnlyForUploaders(url: string): boolean {
   return url === '/roots' || url.startsWith('/closure/');
 }
 
-/** Tells the uploader why, unless they have left. */
-function refuse(response: ServerResponse, error: unknown): void {
-  if (response.destroyed || response.headersSent) {
-    response.destroy();
-    return;
-  }
-  const { status, message, offset } = refusalOf(error);
-  answerEarly(response, status, message, offset === undefined ? {} : { 'upload-offset': String(offset) });
-}
+/** Those that are not `invalid`. */
+const reasons: ReadonlyMap<number, Refusal> = new Map([
+  [403, 'untrusted'],
+  [413, 'noRoom'],
+  [499, 'cut'],
+  [507, 'noRoom'],
+]);
 
 /** Never more than 4xx and 507: Nix 2.8 hangs when it repeats a PUT. Throws what is nobody's fault but ours. */
 function refusalOf(error: unknown): Pick<UploadError, 'status' | 'message' | 'offset'> {

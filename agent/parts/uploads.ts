@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { DiskCache } from '../cache/disk-cache.ts';
 import type { Config } from '../config/schema.ts';
 import { UploadFace } from '../http/upload.ts';
+import type { Counters } from '../telemetry/counters.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { Tokens } from '../upload/tokens.ts';
 
@@ -9,6 +10,7 @@ import { Tokens } from '../upload/tokens.ts';
 export function uploads(
   { storeDir, upload, trustedPublicKeys, stalledDownloadTimeout }: Config,
   cache: DiskCache,
+  counters: Counters,
   log: Logger,
 ): ((request: IncomingMessage, response: ServerResponse) => Promise<boolean>) | undefined {
   if (upload.tokensFile === undefined) return undefined;
@@ -19,6 +21,8 @@ export function uploads(
     trustedKeys: trustedPublicKeys,
     rootHistory: upload.rootHistory,
     stalled: 2 * stalledDownloadTimeout,
+    counters,
+    log,
   });
   return (request, response) => face.handle(request, response);
 }

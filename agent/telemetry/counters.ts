@@ -34,6 +34,9 @@ export interface Rejected {
   readonly reason: string;
 }
 
+/** Why something that was sent to be kept is refused: as in the counters. */
+export type Refusal = Exclude<keyof Counts['uploads'], 'paths' | 'bytes'>;
+
 export type TransferResult = 'verified' | 'failed' | 'left';
 
 /** When something happened, in ms since the epoch. */
@@ -112,6 +115,21 @@ export class Counters {
     else if (result === 'miss') shared.misses += 1;
     else if (result === 'absent' || result === 'rejected') shared.absent += 1;
     shared.bytes += bytes;
+  }
+
+  /** A path that was uploaded is taken. */
+  uploaded(): void {
+    this.counts.uploads.paths += 1;
+  }
+
+  /** Body bytes of an upload came. */
+  uploadReceived(size: number): void {
+    this.counts.uploads.bytes += size;
+  }
+
+  /** An upload, or a part of one, is refused. */
+  uploadRefused(why: Refusal): void {
+    this.counts.uploads[why] += 1;
   }
 
   /** Body bytes came over the wire, or from a directory. */

@@ -101,8 +101,37 @@ const shared = v.object({
   bytes: count,
 });
 
+/** What uploaders sent to the LAN face, and why what they sent was not taken. */
+const uploads = v.object({
+  /** Store paths that were taken: new, or with signatures that were not known. */
+  paths: count,
+  /** Bodies of NARs, listings, logs and the like as they came, in bytes. */
+  bytes: count,
+  /** Requests refused because nobody whom the tokens file names sent them. */
+  unauthorized: count,
+  /** Narinfos refused because no key has signed them that is trusted here, and for this uploader. */
+  untrusted: count,
+  /** Refused for what it is: malformed, not what its name or narinfo says, or ahead of what it needs. */
+  invalid: count,
+  /** Refused because the disk or its limits take no more, or nothing so large. */
+  noRoom: count,
+  /** Broken off by the uploader, or silent for too long. */
+  cut: count,
+});
+
+/** What was counted before there were uploads has none. */
+const laterUploads = v.optional(uploads, () => ({
+  paths: 0,
+  bytes: 0,
+  unauthorized: 0,
+  untrusted: 0,
+  invalid: 0,
+  noRoom: 0,
+  cut: 0,
+}));
+
 /** Everything that is counted; the same once since the start and once in total. */
-export const countsSchema = v.object({ narinfo, nar, bytes, shared });
+export const countsSchema = v.object({ narinfo, nar, bytes, shared, uploads: laterUploads });
 
 /** One day of the machine's time zone, without the tables by source. */
 export const daySchema = v.object({
@@ -112,6 +141,7 @@ export const daySchema = v.object({
   nar: v.omit(nar, ['bySource']),
   bytes,
   shared,
+  uploads: laterUploads,
 });
 
 export type Origin = v.InferOutput<typeof originSchema>;

@@ -20,6 +20,7 @@ export function emptyCounts(): Counts {
     },
     bytes: { served: 0, fromDisk: 0, fromLan: 0, fromUpstream: 0, wasted: 0, savedUpstream: 0 },
     shared: { requests: 0, hits: 0, misses: 0, absent: 0, bytes: 0 },
+    uploads: { paths: 0, bytes: 0, unauthorized: 0, untrusted: 0, invalid: 0, noRoom: 0, cut: 0 },
   };
 }
 
@@ -83,6 +84,15 @@ export function plus(a: Counts, b: Counts, sign: 1 | -1 = 1): Counts {
       misses: sum(a.shared.misses, b.shared.misses),
       absent: sum(a.shared.absent, b.shared.absent),
       bytes: sum(a.shared.bytes, b.shared.bytes),
+    },
+    uploads: {
+      paths: sum(a.uploads.paths, b.uploads.paths),
+      bytes: sum(a.uploads.bytes, b.uploads.bytes),
+      unauthorized: sum(a.uploads.unauthorized, b.uploads.unauthorized),
+      untrusted: sum(a.uploads.untrusted, b.uploads.untrusted),
+      invalid: sum(a.uploads.invalid, b.uploads.invalid),
+      noRoom: sum(a.uploads.noRoom, b.uploads.noRoom),
+      cut: sum(a.uploads.cut, b.uploads.cut),
     },
   };
 }

@@ -54,22 +54,22 @@ export class History {
   }
 }
 
-function asDay(day: string, { narinfo, nar, bytes, shared }: Counts): Day {
+function asDay(day: string, { narinfo, nar, ...rest }: Counts): Day {
   const { bySource: _, ...narinfos } = narinfo;
   const { bySource: __, ...nars } = nar;
-  return { day, narinfo: narinfos, nar: nars, bytes, shared };
+  return { day, narinfo: narinfos, nar: nars, ...rest };
 }
 
 function together(a: Day, b: Day): Day {
   return asDay(a.day, plus(asCounts(a), asCounts(b)));
 }
 
-function asCounts({ narinfo, nar, bytes, shared }: Day): Counts {
-  return { narinfo: { ...narinfo, bySource: {} }, nar: { ...nar, bySource: {} }, bytes, shared };
+function asCounts({ day: _, narinfo, nar, ...rest }: Day): Counts {
+  return { narinfo: { ...narinfo, bySource: {} }, nar: { ...nar, bySource: {} }, ...rest };
 }
 
-function isBusy({ narinfo, nar, bytes, shared }: Day): boolean {
-  return [narinfo, nar, bytes, shared].some((counts) => Object.values(counts).some((count) => count > 0));
+function isBusy({ day: _, ...groups }: Day): boolean {
+  return Object.values(groups).some((counts) => Object.values(counts).some((count) => count > 0));
 }
 
 /** As in `2026-11-21`. */

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { emptyCounts } from '../../agent/telemetry/counts.ts';
 import { noChromium, startChromium } from './harness/chromium.ts';
 import { busyFigures, countsOf, emptyFigures } from './harness/dashboard-figures.ts';
 import { DashboardScene } from './harness/dashboard-scene.ts';
@@ -70,6 +71,30 @@ skippable(describe, noChromium)('the dashboard in Chromium', () => {
       }
     }
   }
+
+  it('shows what was uploaded, where anything ever was', async () => {
+    const figures = emptyFigures();
+    await using scene = await DashboardScene.start(figures);
+    await using watched = await openPage(browser, scene.url, phone);
+    const region = watched.page.getByRole('region', { name: 'Cache directory' });
+    await region.getByText('Not stored').waitFor();
+    expect(await region.getByText('Uploaded today').count()).toBe(0);
+    const { totals, latency } = figures.stats;
+    const uploads = {
+      ...emptyCounts().uploads,
+      paths: 1_204,
+      bytes: 217 * 1024 ** 2,
+      unauthorized: 3,
+      cut: 1,
+    };
+    const counts = { ...totals, uploads };
+    scene.tell({ type: 'counters', sinceStart: counts, totals: counts, latency });
+    await region.getByText('1,204, 217 MiB').waitFor();
+    await region.getByText('3 no known token, 1 cut off').waitFor();
+    await watched.picture('dashboard-uploads-phone');
+    expect(await watched.page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true);
+    expect(watched.faults).toEqual([]);
+  });
 
   it('shows names from the network as text', async () => {
     const { stats, recent } = busyFigures();

@@ -2,6 +2,7 @@ import type { Stats } from '../../http/stats-schema.ts';
 import { readableBytes } from '../terminal/amounts.ts';
 import { bar } from '../terminal/display.ts';
 import type { Line } from '../terminal/lines.ts';
+import { today } from './today.ts';
 
 type Day = Stats['history'][number];
 type Counts = Pick<Day, 'narinfo' | 'nar' | 'bytes'>;
@@ -56,15 +57,3 @@ function hits({ narinfo, nar }: Counts): string {
   };
   return `NARs ${percent(nar)}, paths ${percent(narinfo)}`;
 }
-
-function today({ history }: Stats, now: Date): Counts {
-  const two = (part: number) => String(part).padStart(2, '0');
-  const day = `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
-  return history.find((one) => one.day === day) ?? nothing;
-}
-
-const nothing: Counts = {
-  narinfo: { requests: 0, hits: 0, misses: 0, absent: 0, rejected: 0 },
-  nar: { requests: 0, hits: 0, misses: 0, absent: 0, failed: 0, resumed: 0, switched: 0, rejected: 0 },
-  bytes: { served: 0, fromDisk: 0, fromLan: 0, fromUpstream: 0, wasted: 0, savedUpstream: 0 },
-};

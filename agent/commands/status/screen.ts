@@ -5,6 +5,7 @@ import type { Line } from '../terminal/lines.ts';
 import { bytesLines } from './bytes.ts';
 import { sourcesLines } from './sources.ts';
 import { transfersLines } from './transfers.ts';
+import { uploadsLines } from './uploads.ts';
 
 /** Everything on one screen: the most important first, for a terminal may be too low for all of it. */
 export function statusLines(stats: Stats, now: Date, columns: number): Line[] {
@@ -13,6 +14,7 @@ export function statusLines(stats: Stats, now: Date, columns: number): Line[] {
     [['strong', `narrowcast ${version}`], ` up ${span(uptimeMs)}`, ...since(startedAt, columns)],
     ...networkLines(stats),
     ...cacheLines(stats, columns),
+    ...uploadsLines(stats, now, columns),
     [],
     ...transfersLines(stats, columns),
     [],

@@ -122,15 +122,14 @@ function quantile(times: readonly number[], part: number): number {
 
 /** As the agent keeps it: 90 days, and as many sources as are counted by themselves. */
 async function keepLongHistory(cacheDirectory: string): Promise<void> {
-  const { narinfo, nar, bytes, shared } = emptyCounts();
+  const { narinfo, nar, ...others } = emptyCounts();
   const { bySource: _, ...narinfos } = narinfo;
   const { bySource: __, ...nars } = nar;
   const days = Array.from({ length: 90 }, (_, n) => ({
     day: new Date(Date.UTC(2026, 0, 1 + n)).toISOString().slice(0, 10),
     narinfo: { ...narinfos, requests: 123_456 + n, hits: 123_456 + n },
     nar: nars,
-    bytes,
-    shared,
+    ...others,
   }));
   const totals = emptyCounts();
   for (let n = 0; n < 64; n += 1)

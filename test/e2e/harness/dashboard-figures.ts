@@ -1,5 +1,6 @@
 /** Figures for pictures of the dashboard: an agent that has just been started, and one with a great deal to do. */
 import type { FinishedRequest, Stats, TransferStats } from '../../../agent/http/stats-schema.ts';
+import { emptyCounts } from '../../../agent/telemetry/counts.ts';
 import type { Counts, Day } from '../../../agent/telemetry/counts-schema.ts';
 import type { SceneFigures } from './dashboard-scene.ts';
 
@@ -157,7 +158,8 @@ export function countsOf(fromUpstream: number, fromLan: number, fromDisk: number
       wasted: 0,
       savedUpstream: Math.round(fromLan + fromDisk),
     },
-    shared: { requests: 0, hits: 0, misses: 0, absent: 0, bytes: 0 },
+    shared: emptyCounts().shared,
+    uploads: emptyCounts().uploads,
   };
 }
 
@@ -174,8 +176,7 @@ function historyUpTo(now: number, today: Counts): Day[] {
       ago % 7 === 3 ? 0 : Math.max(0, 900 + 800 * Math.sin(ago / 2.3) + 500 * Math.cos(ago * 1.7)) * MiB;
     const upstream = ago > 60 ? 0.7 : 0.12;
     const counts = ago === 0 ? today : countsOf(upstream * amount, (0.75 - upstream) * amount, 0.25 * amount);
-    const { narinfo, nar, bytes, shared } = counts;
-    if (amount > 0) days.push({ day: dateOf(now - ago * dayMs), narinfo, nar, bytes, shared });
+    if (amount > 0) days.push({ day: dateOf(now - ago * dayMs), ...counts });
   }
   return days;
 }

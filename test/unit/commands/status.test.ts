@@ -8,12 +8,12 @@ const now = new Date(2026, 0, 2, 3, 4, 5);
 const mib = 1024 * 1024;
 
 const counts = (fromLan: number, fromUpstream: number): Stats['totals'] => {
-  const { narinfo, nar, bytes, shared } = emptyCounts();
+  const { narinfo, nar, bytes, ...others } = emptyCounts();
   return {
     narinfo: { ...narinfo, requests: 10, hits: 9, misses: 1 },
     nar: { ...nar, requests: 3, hits: 1, misses: 2 },
     bytes: { ...bytes, fromLan, fromUpstream, savedUpstream: fromLan, served: 2 * (fromLan + fromUpstream) },
-    shared,
+    ...others,
   };
 };
 
@@ -141,6 +141,25 @@ describe('the screen', () => {
     expect(lines).toContain('    LAN, 1.3 ms, 11 MiB/s');
     for (const columns of [1, 10, 40, 79, 200])
       for (const line of shown({}, columns)) expect([...line].length).toBeLessThanOrEqual(columns);
+  });
+
+  it('tells what was uploaded, where anything ever was', () => {
+    const uploads = { ...emptyCounts().uploads, paths: 61, bytes: 217 * mib };
+    const refused = { unauthorized: 3, untrusted: 1 };
+    const totals = { ...atHome.totals, uploads: { ...uploads, paths: 1_204 } };
+    const history = [{ day: '2026-01-02', ...atHome.totals, uploads: { ...uploads, ...refused } }];
+    const lines = (stats: Partial<Stats>, columns: number) =>
+      shown({ totals, ...stats }, columns).filter((line, n) => n > 2 && n < 6 && line !== '');
+    expect(lines({ history }, 80).slice(0, 2)).toEqual([
+      'uploads   61 paths today, 217 MiB, 1204 paths since 2025-12-01',
+      '          not taken: 3 without a known token, 1 not signed by a trusted key',
+    ]);
+    expect(lines({ history }, 40).slice(0, 3)).toEqual([
+      'uploads   61 paths today, 217 MiB',
+      '          not taken: 3 without a known',
+      '          token, 1 not signed by a',
+    ]);
+    expect(lines({ history: [] }, 80)[0]).toBe('uploads   none today, 1204 paths since 2025-12-01');
   });
 
   it('tells what is not as it should be', () => {

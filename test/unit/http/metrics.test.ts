@@ -62,6 +62,7 @@ describe('GET /metrics', () => {
       const id = `http://192.168.0.${n}:6271"\\\n`;
       sinceStart.narinfo.bySource[id] = { ...emptyNarinfoOfSource('lan'), answered: 2, asked: 3, found: 3 };
     }
+    Object.assign(sinceStart.uploads, { paths: 7, bytes: 1_000, noRoom: 2 });
     const text = await metricsText(
       { ...emptyStats, sinceStart },
       { lookups: new Histogram(), answers: new Map() },
@@ -69,6 +70,8 @@ describe('GET /metrics', () => {
     const lines = text.split('\n').filter((line) => line.startsWith('narrowcast_narinfo_requests_total{'));
     expect(lines.length).toBe(1 + 32 + 1);
     expect(metric(text, 'narrowcast_narinfo_requests_total{result="hit",source="other-lan"}')).toBe(28 * 2);
+    expect(metric(text, 'narrowcast_uploaded_paths_total')).toBe(7);
+    expect(metric(text, 'narrowcast_upload_refusals_total{reason="no_room"}')).toBe(2);
     const said = complaints(text);
     if (said === undefined) context.skip('promtool is not installed');
     expect(said).toBe('');

@@ -102,6 +102,22 @@ describe('totals', () => {
     expect((await lives.begin()).totals.totals.narinfo.requests).toBe(1);
   });
 
+  it('go on from what an agent kept that did not count uploads yet', async () => {
+    const lives = new Lives();
+    const first = await lives.begin();
+    first.counters.local(hit);
+    await first.totals.stop();
+    lives.text = lives.text?.replace(/,"uploads":\{[^}]*\}/g, '');
+    expect(lives.text).not.toContain('uploads');
+    const second = await lives.begin();
+    second.counters.uploaded();
+    second.counters.uploadReceived(100);
+    second.counters.uploadRefused('cut');
+    const uploads = { ...emptyCounts().uploads, paths: 1, bytes: 100, cut: 1 };
+    expect(second.totals.totals).toMatchObject({ narinfo: { requests: 1 }, uploads });
+    expect(second.totals.days).toMatchObject([{ narinfo: { requests: 1 }, uploads }]);
+  });
+
   it('are kept later when the disk does not take them', async () => {
     const lives = new Lives();
     lives.takes = false;

@@ -10,6 +10,7 @@ import { FaceServer } from '../../../../agent/http/server.ts';
 import { UploadFace } from '../../../../agent/http/upload.ts';
 import { generateKeyPair, parseSecretKey } from '../../../../agent/nix/secret-key.ts';
 import { parsePublicKey } from '../../../../agent/nix/signature.ts';
+import { Counters } from '../../../../agent/telemetry/counters.ts';
 import { createLogger } from '../../../../agent/telemetry/log.ts';
 import type { Uploader as Person } from '../../../../agent/upload/token-file.ts';
 import { storeDir } from '../../cache/support/sample.ts';
@@ -33,6 +34,9 @@ const people: readonly (Person & { readonly token: string })[] = [
 export interface Scene {
   readonly dir: string;
   readonly cache: DiskCache;
+  readonly counters: Counters;
+  /** What was logged of refused uploads. */
+  readonly refusals: readonly object[];
   /** May use every key. */
   readonly builder: Uploader;
   /** May use other-1 only. */
@@ -58,6 +62,8 @@ export async function uploadScene(
     options,
   );
   const keys = new Map(trusted.map((key) => [key.name, key]));
+  const counters = new Counters();
+  const refusals: object[] = [];
   const uploads = new UploadFace({
     storeDir,
     cache,
@@ -70,6 +76,8 @@ export async function uploadScene(
     trustedKeys: keys,
     rootHistory: 3,
     stalled,
+    counters,
+    log: { info: (entry) => void refusals.push(entry) },
   });
   const face = new LanFace({
     storeDir,
@@ -94,6 +102,8 @@ export async function uploadScene(
   return {
     dir,
     cache,
+    counters,
+    refusals,
     port,
     builder: new Uploader(port, 'builder:secret'),
     limited: new Uploader(port, 'limited:secret'),
