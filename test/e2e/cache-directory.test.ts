@@ -64,8 +64,7 @@ skippable(describe, privateStoreSkipReason())('the cache directory', () => {
     for (const from of [`file://${cache}`, nginx.url]) {
       await using store = await PrivateStore.create({ options: { 'trusted-public-keys': small.publicKey } });
       await store.mustRun(['nix', 'copy', '--from', from, small.top]);
-      const verified = await store.verify(small.paths.map(({ path }) => path));
-      expect(verified.code, verified.stderr).toBe(0);
+      await store.mustVerify(small.paths);
     }
     expect(writing).toBe(true);
     slow.bytesPerSecond = 100_000_000;

@@ -60,8 +60,7 @@ skippable(describe, smallDiskSkipReason() ?? privateStoreSkipReason())('a full d
     const options = { substituters: relay.url, 'trusted-public-keys': fixture.publicKey };
     await using store = await PrivateStore.create({ options });
     await store.mustRun(['nix-store', '--realise', fixture.top]);
-    const verified = await store.verify(fixture.paths.map(({ path }) => path));
-    expect(verified.code, verified.stderr).toBe(0);
+    await store.mustVerify(fixture.paths);
 
     const nars = (await nginx.requests()).filter(({ uri }) => uri.startsWith('/nar/'));
     expect(nars.map(({ uri }) => uri).sort()).toEqual(fixture.paths.map(({ url }) => `/${url}`).sort());

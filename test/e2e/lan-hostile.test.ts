@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Fixture, hashPartOf, largeClosure, smallClosure } from '../fixtures/closure.ts';
 import { kill, Lab, labForbidden } from './discovery/lab.ts';
+import { figuresTold } from './harness/figures.ts';
 import type { Malice } from './harness/hostile-cache.ts';
 import { loggedAt, startAgent } from './harness/lan-agent.ts';
 import { LanNginx } from './harness/lan-nginx.ts';
@@ -14,7 +15,7 @@ import { skippable } from './harness/skippable.ts';
 const evilUrl = 'http://10.7.0.3:6271/';
 
 skippable(describe, labForbidden() ?? privateStoreSkipReason())('a hostile machine on the LAN', () => {
-  const figures: string[] = [];
+  const figures = figuresTold();
   let fixture: Fixture;
   let lab: Lab;
 
@@ -37,7 +38,6 @@ skippable(describe, labForbidden() ?? privateStoreSkipReason())('a hostile machi
   afterAll(async () => {
     for (const server of [pi, web]) await server?.[Symbol.asyncDispose]();
     await lab?.close();
-    process.stdout.write(`${figures.map((figure) => `  ${figure}`).join('\n')}\n`);
   });
 
   const curl = (...argv: string[]) => mustRun(lab.on('laptop').enter(['curl', '--silent', ...argv]));
@@ -77,8 +77,7 @@ skippable(describe, labForbidden() ?? privateStoreSkipReason())('a hostile machi
         besides(agent, 300),
       ]);
       const growth = ((await agent.memory()).peak - rssBefore) / 2 ** 20;
-      const verified = await store.verify(fixture.paths.map(({ path }) => path));
-      expect(verified.code, verified.stderr).toBe(0);
+      await store.mustVerify(fixture.paths);
 
       const asked = (await pi.requests()).slice(piBefore);
       const upstream = (await web.requests()).slice(webBefore);

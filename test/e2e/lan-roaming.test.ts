@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Fixture, largeClosure, pathNamed } from '../fixtures/closure.ts';
 import { Lab, labForbidden } from './discovery/lab.ts';
+import { figuresTold } from './harness/figures.ts';
 import { loggedAt, startAgent } from './harness/lan-agent.ts';
 import { LanNginx } from './harness/lan-nginx.ts';
 import { PrivateStore, privateStoreSkipReason } from './harness/private-store.ts';
@@ -45,7 +46,7 @@ async function sizeOf(dir: string): Promise<number> {
 }
 
 skippable(describe, labForbidden() ?? privateStoreSkipReason())('home and away', () => {
-  const figures: string[] = [];
+  const figures = figuresTold();
   let fixture: Fixture;
   let lab: Lab;
   let router: number | undefined;
@@ -74,7 +75,6 @@ skippable(describe, labForbidden() ?? privateStoreSkipReason())('home and away',
 
   afterAll(async () => {
     await lab?.close();
-    process.stdout.write(`${figures.map((figure) => `  ${figure}`).join('\n')}\n`);
   });
 
   function carry(lan: string, net: string): void {
@@ -141,8 +141,7 @@ skippable(describe, labForbidden() ?? privateStoreSkipReason())('home and away',
       `a closure of ${shown(total)} in ${(took / 1_000).toFixed(1)} s: ${shown(fromHome)} at home, then ${shown(fromHomeAgain)} at home again`,
       `over the WAN: ${shown(crossed)} (${shown(narinfos)} of it narinfos) of ${shown(needed)} that the Pi could not give, ${shown(afterReturn)} of it after the return`,
     );
-    const verified = await store.verify(fixture.paths.map(({ path }) => path));
-    expect(verified.code, verified.stderr).toBe(0);
+    await store.mustVerify(fixture.paths);
     expect(crossed).toBeGreaterThan(6 * mb);
     expect(crossed).toBeLessThanOrEqual(needed * 1.01 + narinfos + lostOnTheWay);
     // Home again, the slow link is left at once and not when it has given the NAR or the closure: most comes from the Pi.

@@ -1,9 +1,10 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { chmod, cp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Fixture, type FixturePath, hashPartOf, pathNamed, smallClosure } from '../fixtures/closure.ts';
 import { Lab, labForbidden } from './discovery/lab.ts';
+import { figuresTold } from './harness/figures.ts';
 import { loggedAt, startAgent } from './harness/lan-agent.ts';
 import { LanNginx } from './harness/lan-nginx.ts';
 import { PrivateStore, privateStoreSkipReason } from './harness/private-store.ts';
@@ -16,7 +17,7 @@ import { TemporaryDirectory } from './harness/temporary-directory.ts';
 /** For what happens at once, unless the machine is busy. */
 const soon = { timeout: 10_000 };
 
-const figures: string[] = [];
+const figures = figuresTold();
 
 skippable(describe, labForbidden() ?? privateStoreSkipReason())('on a LAN', () => {
   let fixture: Fixture;
@@ -37,10 +38,6 @@ skippable(describe, labForbidden() ?? privateStoreSkipReason())('on a LAN', () =
   });
 
   afterEach(() => lab.close());
-
-  afterAll(() => {
-    process.stdout.write(`${figures.map((figure) => `  ${figure}`).join('\n')}\n`);
-  });
 
   const web = 'http://10.7.0.4';
   const storeAt = (host: string, substituter: string) =>
@@ -72,8 +69,7 @@ skippable(describe, labForbidden() ?? privateStoreSkipReason())('on a LAN', () =
 
     await using secondStore = await storeAt('other', second.url);
     await secondStore.mustRun(['nix-store', '--realise', fixture.top]);
-    const verified = await secondStore.verify(fixture.paths.map(({ path }) => path));
-    expect(verified.code, verified.stderr).toBe(0);
+    await secondStore.mustVerify(fixture.paths);
     // What nobody has signed is not shared, though its content address proves it.
     const { path, url } = pathNamed(fixture, 'small-text');
     const asked = (await upstream.requests()).slice(before).map(({ uri }) => uri);
@@ -90,8 +86,7 @@ skippable(describe, labForbidden() ?? privateStoreSkipReason())('on a LAN', () =
     await found(agent, 'http://10.7.0.1/');
     await using store = await storeAt('laptop', agent.url);
     await store.mustRun(['nix-store', '--realise', fixture.top]);
-    const verified = await store.verify(fixture.paths.map(({ path }) => path));
-    expect(verified.code, verified.stderr).toBe(0);
+    await store.mustVerify(fixture.paths);
     // What nobody has signed is not taken from a cache that nobody has named.
     const { path, url: unsigned } = pathNamed(fixture, 'small-text');
     const signed = fixture.paths.filter(({ url }) => url !== unsigned);

@@ -4,6 +4,7 @@ import { setTimeout as passed } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, test } from 'vitest';
 import { type Fixture, hashPartOf, pathNamed, smallClosure, smallExpression } from '../fixtures/closure.ts';
 import { Lab, labForbidden } from './discovery/lab.ts';
+import { figuresTold } from './harness/figures.ts';
 import type { Manner } from './harness/hotel.ts';
 import { loggedAt, startAgent } from './harness/lan-agent.ts';
 import { PrivateStore, privateStoreSkipReason } from './harness/private-store.ts';
@@ -16,7 +17,7 @@ import { TemporaryDirectory } from './harness/temporary-directory.ts';
 const connectTimeout = 2_000;
 
 skippable(describe, labForbidden() ?? privateStoreSkipReason())('on a network with troubles', () => {
-  const figures: string[] = [];
+  const figures = figuresTold();
   let fixture: Fixture;
   let lab: Lab;
 
@@ -27,7 +28,6 @@ skippable(describe, labForbidden() ?? privateStoreSkipReason())('on a network wi
 
   afterAll(async () => {
     await lab?.close();
-    process.stdout.write(`${figures.map((figure) => `  ${figure}`).join('\n')}\n`);
   });
 
   /** A LAN with these hosts, of which the first has the address 1. */

@@ -184,8 +184,7 @@ describe('behind systemd-socket-activate', () => {
       await copy;
       expect(await agent.pid(4)).toBeGreaterThan(0);
       expect([...(await stopProbe()).keys()]).toEqual(['connected']);
-      const verified = await store.verify(fixture.paths.map(({ path }) => path));
-      expect(verified.code, verified.stderr).toBe(0);
+      await store.mustVerify(fixture.paths);
     },
   );
 });

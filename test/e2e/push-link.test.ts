@@ -27,8 +27,7 @@ skippable(describe, privateStoreSkipReason())('narrowcast push over a link', () 
     const options = { substituters: pi.url, 'trusted-public-keys': fixture.publicKey };
     await using store = await PrivateStore.create({ options });
     await store.mustRun(['nix-store', '--realise', fixture.top]);
-    const verified = await store.verify(fixture.paths.map(({ path }) => path));
-    expect(verified.code, verified.stderr).toBe(0);
+    await store.mustVerify(fixture.paths);
   };
 
   test('cut 20 times it sends at most 1.02 times the packed closure, and a second push next to nothing', {

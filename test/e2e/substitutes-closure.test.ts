@@ -32,8 +32,7 @@ skippable(describe, privateStoreSkipReason())('with the relay as the only substi
       });
 
       await store.mustRun(argv(relay.url, fixture.top));
-      const verified = await store.verify(fixture.paths.map(({ path }) => path));
-      expect(verified.code, verified.stderr).toBe(0);
+      await store.mustVerify(fixture.paths);
 
       // Each NAR crossed the link behind the relay exactly once, whole.
       const nars = (await nginx.requests()).filter(({ uri }) => uri.startsWith('/nar/'));

@@ -1,7 +1,8 @@
 import { setTimeout } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { Lab, labForbidden } from './discovery/lab.ts';
 import { type BigNar, bigNar } from './harness/big-nar.ts';
+import { figuresTold } from './harness/figures.ts';
 import { LanNginx } from './harness/lan-nginx.ts';
 import { PrivateStore, privateStoreSkipReason } from './harness/private-store.ts';
 import { RelayProcess } from './harness/relay-process.ts';
@@ -16,7 +17,7 @@ skippable(describe, labForbidden() ?? privateStoreSkipReason())(
     timeout: 90_000,
   },
   () => {
-    const figures: string[] = [];
+    const figures = figuresTold();
     let big: BigNar;
     let lab: Lab;
 
@@ -33,9 +34,6 @@ skippable(describe, labForbidden() ?? privateStoreSkipReason())(
       lab.exec('pi', 'tc', 'qdisc add dev eth0 root tbf rate 24mbit burst 32kb latency 20ms'.split(' '));
     });
     afterEach(() => lab.close());
-    afterAll(() => {
-      process.stdout.write(`${figures.map((figure) => `  ${figure}`).join('\n')}\n`);
-    });
 
     /** Bytes that a host has sent. */
     const sent = (host: string): number =>
@@ -68,7 +66,7 @@ skippable(describe, labForbidden() ?? privateStoreSkipReason())(
         const { code, stderr } = await copying;
         expect(code, stderr).toBe(0);
         expect(stderr).not.toMatch(/retrying/);
-        expect((await store.verify([big.path])).code).toBe(0);
+        await store.mustVerify([big]);
 
         const { time } = await relay.logged('transfer interrupted');
         const noticing = Date.parse(String(time)) - cut;

@@ -1,7 +1,8 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { hashPartOf } from '../fixtures/closure.ts';
 import { type BigNar, bigNar } from './harness/big-nar.ts';
 import { type Downloaded, download, narUrl, sha256Of } from './harness/download.ts';
+import { figuresTold } from './harness/figures.ts';
 import { Link } from './harness/link.ts';
 import { makeClosure } from './harness/made-closure.ts';
 import { Nginx } from './harness/nginx.ts';
@@ -14,14 +15,11 @@ import { TemporaryDirectory } from './harness/temporary-directory.ts';
 const mib = 1024 * 1024;
 
 skippable(describe, privateStoreSkipReason())('many clients', { timeout: 120_000 }, () => {
-  const figures: string[] = [];
+  const figures = figuresTold();
   let big: BigNar;
 
   beforeAll(async () => {
     big = await bigNar(20);
-  });
-  afterAll(() => {
-    process.stdout.write(`${figures.map((figure) => `  ${figure}`).join('\n')}\n`);
   });
 
   const expectWhole = (got: Downloaded) =>

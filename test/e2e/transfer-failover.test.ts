@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { type BigCompression, type BigNar, bigNar } from './harness/big-nar.ts';
 import { download, narUrl, sha256Of } from './harness/download.ts';
+import { figuresTold } from './harness/figures.ts';
 import { Link } from './harness/link.ts';
 import { Nginx } from './harness/nginx.ts';
 import { privateStoreSkipReason } from './harness/private-store.ts';
@@ -34,14 +35,11 @@ const bytesPerSecond = 4_000_000;
 const stall = 2_000;
 
 skippable(describe, privateStoreSkipReason())('a cache on the LAN that dies', () => {
-  const figures: string[] = [];
+  const figures = figuresTold();
   let big: BigNar;
 
   beforeAll(async () => {
     big = await bigNar(20);
-  });
-  afterAll(() => {
-    process.stdout.write(`${figures.map((figure) => `  ${figure}`).join('\n')}\n`);
   });
 
   test.for(cases)(

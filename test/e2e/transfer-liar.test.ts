@@ -26,7 +26,7 @@ async function copied(relay: RelayProcess, lab?: Lab): Promise<{ code: number | 
     options: { 'trusted-public-keys': big.publicKey },
   });
   const { code, stderr } = await store.run(['nix', 'copy', '--from', relay.url, big.path]);
-  if (code === 0) expect((await store.verify([big.path])).code).toBe(0);
+  if (code === 0) await store.mustVerify([big]);
   return { code, stderr };
 }
 

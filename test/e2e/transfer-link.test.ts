@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { type BigNar, bigNar } from './harness/big-nar.ts';
 import { download, narUrl, sha256Of } from './harness/download.ts';
+import { figuresTold } from './harness/figures.ts';
 import { Link } from './harness/link.ts';
 import { Nginx } from './harness/nginx.ts';
 import { PrivateStore, privateStoreSkipReason } from './harness/private-store.ts';
@@ -12,16 +13,13 @@ import { skippable } from './harness/skippable.ts';
 const bytesPerSecond = 3_000_000;
 
 skippable(describe, privateStoreSkipReason())('a link that is cut 20 times', () => {
-  const figures: string[] = [];
+  const figures = figuresTold();
   let big: BigNar;
   let random: Random;
 
   beforeAll(async () => {
     random = Random.seeded('cut links');
     big = await bigNar();
-  });
-  afterAll(() => {
-    process.stdout.write(`${figures.map((figure) => `  ${figure}`).join('\n')}\n`);
   });
 
   test.for(['xz', 'zstd'] as const)(
@@ -46,7 +44,7 @@ skippable(describe, privateStoreSkipReason())('a link that is cut 20 times', () 
         store.mustRun(['nix', 'copy', '--from', relay.url, big.path], { timeoutMs: 280_000 }),
       ]);
       expect(got).toMatchObject({ status: 200, complete: true, bytes: big.narSize, sha256: sha256Of(big) });
-      expect((await store.verify([big.path])).code).toBe(0);
+      await store.mustVerify([big]);
 
       const more = link.bytes / fileSize - 1;
       figures.push(

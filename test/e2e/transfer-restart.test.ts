@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { type BigNar, bigNar } from './harness/big-nar.ts';
 import { download, narUrl, sha256Of } from './harness/download.ts';
+import { figuresTold } from './harness/figures.ts';
 import { Link } from './harness/link.ts';
 import { Nginx } from './harness/nginx.ts';
 import { freePort } from './harness/ports.ts';
@@ -15,14 +16,11 @@ skippable(describe, privateStoreSkipReason())(
   'an agent that stops in mid-transfer',
   { timeout: 120_000 },
   () => {
-    const figures: string[] = [];
+    const figures = figuresTold();
     let big: BigNar;
 
     beforeAll(async () => {
       big = await bigNar();
-    });
-    afterAll(() => {
-      process.stdout.write(`${figures.map((figure) => `  ${figure}`).join('\n')}\n`);
     });
 
     const more = (link: Link) => link.bytes / big.caches.xz.fileSize - 1;
@@ -50,7 +48,7 @@ skippable(describe, privateStoreSkipReason())(
       const away = performance.now() - killed;
       const { code, stderr, ms } = await copying;
       expect(code, stderr).toBe(0);
-      expect((await store.verify([big.path])).code).toBe(0);
+      await store.mustVerify([big]);
 
       figures.push(
         `SIGKILL at 40 %, away for ${Math.round(away)} ms: ${(100 * more(link)).toFixed(2)} % more than the file crossed the link; nix copy ${Math.round(ms)} ms`,

@@ -46,8 +46,7 @@ skippable(describe, privateStoreSkipReason())('nix copy --to the LAN face', () =
 
     await using store = await client(pi, large);
     await store.mustRun(['nix-store', '--realise', large.top]);
-    const verified = await store.verify(large.paths.map(({ path }) => path));
-    expect(verified.code, verified.stderr).toBe(0);
+    await store.mustVerify(large.paths);
 
     const again = await copy(builder, pi, large.top, signing);
     expect(again.code, again.stderr).toBe(0);
@@ -68,8 +67,7 @@ skippable(describe, privateStoreSkipReason())('nix copy --to the LAN face', () =
       expect(outcome.code, outcome.stderr).toBe(0);
       await using store = await client(pi, small);
       await store.mustRun(['nix-store', '--realise', small.top]);
-      const verified = await store.verify(small.paths.map(({ path }) => path));
-      expect(verified.code, verified.stderr).toBe(0);
+      await store.mustVerify(small.paths);
     },
   );
 

@@ -4,8 +4,9 @@ import { join } from 'node:path';
 import { toBase32 } from '../../../agent/nix/base32.ts';
 import type { Hash } from '../../../agent/nix/hash.ts';
 import { mustRun } from '../../e2e/harness/run-command.ts';
+import { narOfFile } from '../../fixtures/nar.ts';
 import { kept } from './kept.ts';
-import { narOfFile, writeNar } from './nar-file.ts';
+import { writeNar } from './nar-file.ts';
 import { pathOf, publicKeyOf, SignedCache } from './signed-cache.ts';
 
 /** A closure that real Nix can substitute, in a signed cache. */

@@ -3,6 +3,7 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { narAround } from '../../fixtures/nar.ts';
 
 /** Where programs and libraries are on any Linux machine: what a NAR is usually made of. */
 const library = '/usr/lib';
@@ -14,36 +15,14 @@ const maxFileBytes = 8 * 1024 * 1024;
  * @throws Error when the machine has too few files
  */
 export async function writeNar(file: string, size: number, label: string): Promise<void> {
-  await pipeline(narOf(size, contents(size, label)), createWriteStream(file));
+  await pipeline(narOf(size, label), createWriteStream(file));
 }
 
-/** The NAR of a regular file. */
-export function narOfFile(bytes: Buffer): Buffer {
-  const words = ['nix-archive-1', '(', 'type', 'regular', 'contents'].map(string);
-  return Buffer.concat([...words, length(bytes.length), bytes, padding(bytes.length), string(')')]);
-}
-
-/** The NAR format: strings with their length before and zeros after, up to a multiple of 8. */
-async function* narOf(size: number, bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  for (const word of ['nix-archive-1', '(', 'type', 'regular', 'contents']) yield string(word);
-  yield length(size);
-  yield* bytes;
-  yield padding(size);
-  yield string(')');
-}
-
-function string(text: string): Buffer {
-  return Buffer.concat([length(text.length), Buffer.from(text), padding(text.length)]);
-}
-
-function length(bytes: number): Buffer {
-  const buffer = Buffer.alloc(8);
-  buffer.writeBigUInt64LE(BigInt(bytes));
-  return buffer;
-}
-
-function padding(bytes: number): Buffer {
-  return Buffer.alloc((8 - (bytes % 8)) % 8);
+async function* narOf(size: number, label: string): AsyncGenerator<Uint8Array> {
+  const { before, after } = narAround(size);
+  yield before;
+  yield* contents(size, label);
+  yield after;
 }
 
 async function* contents(size: number, label: string): AsyncGenerator<Uint8Array> {

@@ -1,6 +1,7 @@
 import { setTimeout as passed } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
+import { figuresTold } from '../harness/figures.ts';
 import { kill, Lab, labForbidden } from './lab.ts';
 import { down, type LabHost, startHost, up } from './lab-host.ts';
 
@@ -12,7 +13,7 @@ const piUrl = 'http://10.7.0.1:6271/';
 describe.skipIf(forbidden)('discovery beside avahi', () => {
   let lab: Lab;
   let hosts: LabHost[] = [];
-  const figures: string[] = [];
+  const figures = figuresTold();
 
   // A new lab for each test, for every avahi-daemon stays until its lab ends.
   async function makeLab(...names: string[]): Promise<void> {
@@ -28,10 +29,6 @@ describe.skipIf(forbidden)('discovery beside avahi', () => {
     await Promise.all(hosts.map((host) => host.kill()));
     hosts = [];
     await lab.close();
-  });
-
-  afterAll(() => {
-    process.stdout.write(`${figures.map((figure) => `  ${figure}`).join('\n')}\n`);
   });
 
   async function start(host: string, options: object = {}): Promise<LabHost> {

@@ -1,12 +1,13 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { figuresTold } from '../harness/figures.ts';
 import { Lab, labForbidden } from './lab.ts';
 import { down, type LabHost, startHost, up } from './lab-host.ts';
 
 const forbidden = labForbidden();
 if (forbidden) process.stdout.write(`skipped: discovery on a real LAN: ${forbidden}\n`);
 
-const figures: string[] = [];
+const figures = figuresTold();
 const flood = fileURLToPath(new URL('flood.ts', import.meta.url));
 const afterStart = 12_000; // ms until the queries and announcements of the start are over
 
@@ -67,7 +68,6 @@ describe.skipIf(forbidden)('discovery on a real LAN', () => {
 
   afterAll(async () => {
     await lab?.close();
-    process.stdout.write(`${figures.map((figure) => `  ${figure}`).join('\n')}\n`);
   });
 
   async function start(host: string, options: object = {}): Promise<LabHost> {

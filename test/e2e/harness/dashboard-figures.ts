@@ -2,6 +2,7 @@
 import type { FinishedRequest, Stats, TransferStats } from '../../../agent/http/stats-schema.ts';
 import { emptyCounts } from '../../../agent/telemetry/counts.ts';
 import type { Counts, Day } from '../../../agent/telemetry/counts-schema.ts';
+import { emptyStats } from '../../fixtures/stats.ts';
 import type { SceneFigures } from './dashboard-scene.ts';
 
 const MiB = 1024 ** 2;
@@ -16,8 +17,7 @@ export function emptyFigures(now = Date.now()): SceneFigures {
   const counts = countsOf(0, 0, 0);
   return {
     stats: {
-      schema: 2,
-      version: '0.1.0',
+      ...emptyStats,
       startedAt: started,
       uptimeMs: 8_000,
       network: {
@@ -36,27 +36,10 @@ export function emptyFigures(now = Date.now()): SceneFigures {
           priority: 40,
         },
       ],
-      peers: [],
-      cache: {
-        paths: 0,
-        nars: 0,
-        bytes: 0,
-        maxBytes: 20 * GiB,
-        evictions: 0,
-        quarantined: 0,
-        partial: { files: 0, bytes: 0 },
-        quarantine: { nars: 0, bytes: 0 },
-        evicted: { nars: 0, narinfos: 0, bytes: 0 },
-        refusedWrites: 0,
-        failedReads: 0,
-        disk: { condition: 'ok', free: 183 * GiB },
-      },
+      cache: { ...emptyStats.cache, maxBytes: 20 * GiB, disk: { condition: 'ok', free: 183 * GiB } },
       sinceStart: counts,
       totals: counts,
       totalsSince: started,
-      latency: { lookup: { count: 0, p50: null, p90: null, p99: null }, bySource: {} },
-      transfers: [],
-      history: [],
     },
     recent: { requests: [], rejections: [] },
   };

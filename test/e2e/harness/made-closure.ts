@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { brotliCompress, gzip, constants as zlib, zstdCompress } from 'node:zlib';
 import type { FixturePath } from '../../fixtures/closure.ts';
+import { narOfFile } from '../../fixtures/nar.ts';
 import type { Random } from './random.ts';
 import { type SigningKey, signedAnew, unknownKey } from './spoiled-narinfo.ts';
 
@@ -37,7 +38,7 @@ export async function makeClosure(
     const references = children.flatMap((path) => path?.path ?? []);
     const compression = compressions[n % compressions.length] ?? 'none';
     paths.push(
-      await makePath(dir, `made-${n}`, narOf(noise(size, random)), compression, references, key, random),
+      await makePath(dir, `made-${n}`, narOfFile(noise(size, random)), compression, references, key, random),
     );
   }
   return { dir, publicKey: publicKeyOf(key), top: paths.at(-1)?.path ?? '', paths };
@@ -94,18 +95,6 @@ function noise(size: number, random: Random): Buffer {
   const key = Buffer.alloc(32);
   for (let at = 0; at < 32; at += 4) key.writeUInt32LE(random.below(2 ** 32), at);
   return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(size));
-}
-
-/** The NAR of a regular file. */
-function narOf(contents: Buffer): Buffer {
-  const words = ['nix-archive-1', '(', 'type', 'regular', 'contents', contents, ')'];
-  return Buffer.concat(words.map((word) => narString(Buffer.from(word))));
-}
-
-function narString(bytes: Buffer): Buffer {
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(bytes.length));
-  return Buffer.concat([length, bytes, Buffer.alloc((8 - (bytes.length % 8)) % 8)]);
 }
 
 function sha256(bytes: Buffer): Buffer {

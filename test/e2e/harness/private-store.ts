@@ -130,6 +130,11 @@ export class PrivateStore implements AsyncDisposable {
     return this.run(['nix', 'store', 'verify', ...paths], { options });
   }
 
+  /** Like {@link verify}, and throws an Error with what Nix says unless all are right. */
+  async mustVerify(paths: readonly { readonly path: string }[]): Promise<void> {
+    await this.mustRun(['nix', 'store', 'verify', ...paths.map(({ path }) => path)]);
+  }
+
   /** Where a store path lies outside of the namespace. */
   locate(path: string): string {
     return join(this.#directory.path, 'nix', 'store', basename(path));

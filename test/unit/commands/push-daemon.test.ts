@@ -5,18 +5,15 @@ import { dir, exitOf, logOf, main, narrowcast, node } from './narrowcast.ts';
 
 const path = `/nix/store/${'a'.repeat(32)}-hello-2.12`;
 
+/** One whose server refuses connections. */
+const daemonOf = (queue: string) => {
+  const words = ['--queue', queue, '--spool-dir', join(queue, '.spool'), '--to', 'http://127.0.0.1:1'];
+  return [main, 'push-daemon', ...words];
+};
+
 test.each(['SIGINT', 'SIGTERM'] as const)('%s ends it with 0', async (signal) => {
   const queue = mkdtempSync(join(dir, 'queue-'));
-  const daemon = node([
-    main,
-    'push-daemon',
-    '--queue',
-    queue,
-    '--to',
-    'http://127.0.0.1:1',
-    '--spool-dir',
-    queue,
-  ]);
+  const daemon = node(daemonOf(queue));
   await logOf(daemon).until('pushing');
   daemon.kill(signal);
   expect(await exitOf(daemon)).toBe(0);
@@ -27,16 +24,7 @@ test('push --queue adds to the queue; a daemon that cannot push goes on trying',
   const added = await narrowcast(['push', `${path}/bin/hello`, '--queue', queue]);
   expect(added).toEqual({ code: 0, stdout: '', stderr: '' });
   // Without Nix on PATH nothing can be pushed.
-  const words = [
-    'push-daemon',
-    '--queue',
-    queue,
-    '--to',
-    'http://127.0.0.1:1',
-    '--spool-dir',
-    join(queue, '.spool'),
-  ];
-  const daemon = node([main, ...words], { PATH: '' });
+  const daemon = node(daemonOf(queue), { PATH: '' });
   const log = logOf(daemon);
   expect(await log.until('push put off')).toMatchObject({
     to: '127.0.0.1_1',

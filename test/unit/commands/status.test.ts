@@ -3,6 +3,7 @@ import { statusLines } from '../../../agent/commands/status/screen.ts';
 import { rendered } from '../../../agent/commands/terminal/lines.ts';
 import type { Stats } from '../../../agent/http/stats-schema.ts';
 import { emptyCounts } from '../../../agent/telemetry/counts.ts';
+import { emptyStats } from '../../fixtures/stats.ts';
 
 const now = new Date(2026, 0, 2, 3, 4, 5);
 const mib = 1024 * 1024;
@@ -58,17 +59,11 @@ const atHome: Stats = {
     },
   ],
   cache: {
+    ...emptyStats.cache,
     paths: 812,
     nars: 800,
     bytes: 5 * 1024 * mib,
     maxBytes: 20 * 1024 * mib,
-    evictions: 0,
-    quarantined: 0,
-    partial: { files: 0, bytes: 0 },
-    quarantine: { nars: 0, bytes: 0 },
-    evicted: { nars: 0, narinfos: 0, bytes: 0 },
-    refusedWrites: 0,
-    failedReads: 0,
     disk: { condition: 'ok', free: 70 * 1024 * mib },
   },
   sinceStart: counts(30 * mib, 10 * mib),

@@ -1,13 +1,14 @@
 import { join } from 'node:path';
 import { ready } from '../../e2e/discovery/lab.ts';
-import { must, type Scenario } from '../scenario.ts';
+import { must, type Scenario, storeWithAll } from '../scenario.ts';
 
 /** DESIGN 1, sixth scene. */
 export const hostileCafe: Scenario = {
   name: 'hostile-cafe',
   about:
     'a machine in the café announces itself as a cache and gives wrong NARs; it costs a little time and nothing else',
-  play: async ({ world, fixture, timeline }) => {
+  play: async (stage) => {
+    const { world, fixture, timeline } = stage;
     const options = { dir: fixture.dir, malice: 'wrong-nars', port: 6271, trap: 'http://10.9.0.1/trap' };
     const program = join(import.meta.dirname, '../../e2e/harness/hostile-cache.ts');
     const attacker = world.lab.spawn('attacker', process.execPath, [program, JSON.stringify(options)]);
@@ -20,10 +21,7 @@ export const hostileCafe: Scenario = {
     world.carry('laptop', 'cafe');
     const agent = await world.agent('laptop');
     await agent.logged('cache found on the LAN');
-    const store = await world.store('laptop', agent.url);
-    await world.run('laptop', store, ['nix-store', '--realise', fixture.top]);
-    const verified = await store.verify(fixture.paths.map(({ path }) => path));
-    must(timeline, verified.code === 0, 'all five paths are right');
+    await storeWithAll(stage, 'laptop', agent.url);
     must(timeline, asked > 0, `the attacker gave ${asked} NARs, all of them wrong`);
   },
 };

@@ -1,7 +1,7 @@
 import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TemporaryDirectory } from '../../e2e/harness/temporary-directory.ts';
-import { must, type Scenario } from '../scenario.ts';
+import { type Scenario, storeWithAll } from '../scenario.ts';
 
 const token = 'a-token-for-the-world';
 
@@ -10,7 +10,8 @@ export const push: Scenario = {
   name: 'push',
   about:
     'a builder on the internet pushes a closure to the Pi with nix copy, and the laptop takes it from there',
-  play: async ({ world, fixture, timeline }) => {
+  play: async (stage) => {
+    const { world, fixture } = stage;
     await using directory = await TemporaryDirectory.create('push');
     const tokens = join(directory.path, 'tokens');
     const netrc = join(directory.path, 'netrc');
@@ -36,9 +37,6 @@ export const push: Scenario = {
 
     const agent = await world.agent('laptop', { substituters: [] });
     await agent.logged('cache found on the LAN');
-    const store = await world.store('laptop', agent.url);
-    await world.run('laptop', store, ['nix-store', '--realise', fixture.top]);
-    const verified = await store.verify(fixture.paths.map(({ path }) => path));
-    must(timeline, verified.code === 0, 'all five paths are right');
+    await storeWithAll(stage, 'laptop', agent.url);
   },
 };

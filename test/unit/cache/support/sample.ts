@@ -8,6 +8,7 @@ import type { Hash } from '../../../../agent/nix/hash.ts';
 import { type NarHash, narHashOf } from '../../../../agent/nix/hash.ts';
 import type { Narinfo } from '../../../../agent/nix/narinfo.ts';
 import { parseStoreBase } from '../../../../agent/nix/store-path.ts';
+import { narOfFile } from '../../../fixtures/nar.ts';
 
 export const storeDir = '/nix/store';
 
@@ -39,7 +40,7 @@ export function sample(options: SampleOptions = {}): Sample {
     references = [],
     deriver,
   } = options;
-  const nar = narOf(contents);
+  const nar = narOfFile(contents);
   const file = compressors[compression](nar);
   const narHash = sha256(nar);
   const fileHash = sha256(file);
@@ -127,15 +128,3 @@ const compressors = {
   zstd: zstdCompressSync,
   xz: (bytes: Buffer) => execFileSync('xz', ['-c'], { input: bytes }),
 };
-
-/** The NAR of a regular file (Nix 2.8, src/libutil/archive.cc). */
-function narOf(contents: Buffer): Buffer {
-  const words = ['nix-archive-1', '(', 'type', 'regular', 'contents', contents, ')'];
-  return Buffer.concat(words.map((word) => narString(Buffer.from(word))));
-}
-
-function narString(bytes: Buffer): Buffer {
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(bytes.length));
-  return Buffer.concat([length, bytes, Buffer.alloc((8 - (bytes.length % 8)) % 8)]);
-}
