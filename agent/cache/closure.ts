@@ -4,6 +4,7 @@ import type { HashPart } from '../nix/store-path.ts';
 import { isAbsent } from './error.ts';
 import { type Files, realFiles } from './files.ts';
 import { GroupedSync } from './grouped-sync.ts';
+import { inTurns } from './in-turns.ts';
 import { hashPartOfName, Layout } from './layout.ts';
 import { NarIndex } from './nar-index.ts';
 import { NarinfoFiles } from './narinfo-files.ts';
@@ -56,7 +57,11 @@ export class Closures {
   /** All paths of which there are narinfos. */
   async paths(): Promise<readonly HashPart[]> {
     const { files, layout, index, isRead } = this.#parts;
-    if (isRead()) return index.names().paths;
+    if (isRead()) {
+      const paths: HashPart[] = [];
+      await inTurns(index.everyPath(), (path) => paths.push(path));
+      return paths;
+    }
     return (await listIfThere(files, layout.dir)).flatMap((name) => hashPartOfName(name) ?? []);
   }
 

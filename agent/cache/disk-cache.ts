@@ -148,6 +148,7 @@ export class DiskCache implements NarCache {
       (bytes) => this.#upkeep.evict(bytes),
     );
     const take = (bytes: number) => space.take(bytes);
+    const isRead = () => this.#upkeep.scanned !== undefined;
     const storing = new Storing({
       files,
       layout,
@@ -157,6 +158,7 @@ export class DiskCache implements NarCache {
       narinfos,
       pinned,
       removal,
+      isRead,
       take,
       wrong,
       wall,
@@ -178,7 +180,6 @@ export class DiskCache implements NarCache {
     const staging = { ...context, layout: layout.uploads };
     const uploads = new PartialStore(staging, { bytes: half, age: idleUploads }, wall);
     this.intake = new Intake({ disk, space, index, uploads, mostBytes: half });
-    const isRead = () => this.#upkeep.scanned !== undefined;
     this.closures = new Closures({ files, layout, index, narinfos, isRead });
     this.roots = roots;
     this.otherFiles = otherFiles;

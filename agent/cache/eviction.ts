@@ -23,7 +23,7 @@ export async function chooseVictims(
   const isEnough = (nar: StoredNar) =>
     victims.length === mostAtOnce || (freed >= bytes && nar.lastUse >= olderThan);
   // The index may change between two turns. What was changed is not removed in the end.
-  await inTurns([...index.leastRecent()], (next) => {
+  await inTurns(index.leastRecent(), (next) => {
     if (isEnough(next)) return 'enough';
     const queue = [next];
     for (let nar = queue.pop(); nar !== undefined && !isEnough(nar); nar = queue.pop()) {

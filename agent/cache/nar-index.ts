@@ -1,10 +1,15 @@
-import { LRUCache } from 'lru-cache';
 import type { NarHash } from '../nix/hash.ts';
 import type { HashPart } from '../nix/store-path.ts';
+import { Column } from './column.ts';
 import type { NarFile } from './layout.ts';
+import { ListColumn } from './list-column.ts';
+import { NarHashes } from './nar-hashes.ts';
+import { packedNarFiles } from './packings.ts';
 import { References, type Relations } from './references.ts';
+import { TextTable } from './text-table.ts';
+import { UseOrder } from './use-order.ts';
 
-/** One file in `nar/` and the paths whose narinfos name it. Never changed: a changed one is another object. */
+/** One file in `nar/` and the paths whose narinfos name it, as it was when it was asked for. */
 export interface StoredNar {
   readonly file: NarFile;
   /** Bytes. */
@@ -17,40 +22,52 @@ export interface StoredNar {
 }
 
 /**
- * What is in the cache directory, in the order of last use: about 700 bytes of memory for each NAR. The unit is the NAR with all
- * narinfos that name it, for it can go only with the last of them. Nothing here does I/O or drops anything by itself.
+ * What is in the cache directory, in the order of last use. The unit is the NAR with all narinfos that name it, for it can go only
+ * with the last of them. Nothing here does I/O or drops anything by itself.
+ *
+ * There may be 100,000 of them in a machine of 1 GB. So each NAR, path and hash has a number, and all that is known of it stands in
+ * that row of some columns: about 200 bytes of memory for each NAR with its path. Objects and texts are made when they are asked for.
  */
 export class NarIndex {
-  readonly #nars = new LRUCache<NarFile, StoredNar>({
-    maxSize: Number.MAX_SAFE_INTEGER,
-    sizeCalculation: spaceOf,
-  });
-  readonly #fileOf = new Map<HashPart, NarFile>();
-  readonly #byHash = new Map<NarHash, NarFile>();
+  readonly #files = new TextTable(packedNarFiles);
+  readonly #order = new UseOrder();
+  readonly #hashes = new NarHashes();
   readonly #references = new References();
-  #touched: Set<NarFile> | undefined;
+  /** Of each NAR. */
+  readonly #size = new Column(Float64Array);
+  readonly #lastUse = new Column(Float64Array);
+  readonly #pathsOf = new ListColumn();
+  /** Of each path. */
+  readonly #narOf = new Column(Uint32Array);
+  #paths = 0;
+  #bytes = 0;
 
   /** How many narinfos there are. */
   get paths(): number {
-    return this.#fileOf.size;
+    return this.#paths;
   }
 
   get nars(): number {
-    return this.#nars.size;
+    return this.#order.size;
   }
 
   /** Disk space of all NARs and narinfos, in bytes. */
   get bytes(): number {
-    return this.#nars.calculatedSize;
+    return this.#bytes;
+  }
+
+  has(file: NarFile): boolean {
+    return this.#files.find(file) !== 0;
   }
 
   nar(file: NarFile): StoredNar | undefined {
-    return this.#nars.peek(file);
+    return this.#nar(this.#files.find(file));
   }
 
   /** The file of a path's NAR. */
   fileOf(path: HashPart): NarFile | undefined {
-    return this.#fileOf.get(path);
+    const nar = this.#narOf.get(this.#references.number(path));
+    return nar === 0 ? undefined : this.#files.text(nar);
   }
 
   /** What a path refers to, apart from itself; undefined when it is not here. */
@@ -78,100 +95,119 @@ export class NarIndex {
 
   /** A file with that NAR in it; of several, the one that came last. */
   byNarHash(narHash: NarHash): StoredNar | undefined {
-    const file = this.#byHash.get(narHash);
-    return file === undefined ? undefined : this.nar(file);
+    return this.#nar(this.#hashes.file(narHash));
   }
 
   /**
    * Notes a NAR, and the path whose narinfo names it now with what that says of others, as used at `lastUse`. A path has one NAR: it
    * leaves its former one. Left out, its relations are those noted before.
    */
-  put(nar: Omit<StoredNar, 'paths'>, given?: HashPart, relations?: Relations): void {
-    const path = given && this.#keep(given, nar.file, relations);
-    const known = this.nar(nar.file);
-    const paths = known?.paths ?? [];
-    if (nar.narHash !== undefined && known?.narHash !== nar.narHash) this.#forgetHash(known);
-    this.#set({
-      ...nar,
-      narHash: nar.narHash ?? known?.narHash,
-      paths: path === undefined || paths.includes(path) ? paths : [...paths, path],
-      lastUse: Math.max(nar.lastUse, known?.lastUse ?? 0),
-    });
-    if (path !== undefined) this.#fileOf.set(path, nar.file);
-    if (nar.narHash !== undefined) this.#byHash.set(nar.narHash, nar.file);
-  }
-
-  /** Notes what a path's narinfo says of others, ahead of its NAR. */
-  relate(path: HashPart, relations: Relations): void {
-    this.#references.set(path, relations);
+  put(nar: Omit<StoredNar, 'paths'>, path?: HashPart, relations?: Relations): void {
+    const known = this.#files.find(nar.file);
+    const number = known === 0 ? this.#files.add(nar.file) : known;
+    const lastUse = Math.max(nar.lastUse, known === 0 ? 0 : this.#lastUse.get(number));
+    if (known === 0) this.#order.add(number);
+    else this.#bytes -= this.#space(number);
+    this.#size.set(number, nar.size);
+    this.#bytes += this.#space(number);
+    this.#lastUse.set(number, lastUse);
+    if (nar.narHash !== undefined) this.#hashes.set(number, nar.narHash);
+    if (path !== undefined) this.#putPath(number, path, relations);
+    this.#order.used(number);
   }
 
   /** Notes a use: the NAR is now the one most recently used. */
   touch(file: NarFile, lastUse: number): void {
-    const nar = this.nar(file);
-    if (nar === undefined) return;
-    this.#set({ ...nar, lastUse: Math.max(nar.lastUse, lastUse) });
-    this.#touched?.delete(file);
-    this.#touched?.add(file);
+    const nar = this.#files.find(file);
+    if (nar === 0) return;
+    this.#lastUse.set(nar, Math.max(lastUse, this.#lastUse.get(nar)));
+    this.#order.used(nar);
   }
 
   /** The path's narinfo is gone; its NAR stays, even as nobody's. */
   dropPath(path: HashPart): void {
-    const file = this.#fileOf.get(path);
-    const nar = file === undefined ? undefined : this.nar(file);
-    this.#fileOf.delete(path);
+    const number = this.#references.number(path);
+    const nar = this.#narOf.get(number);
+    if (nar === 0) return;
+    this.#setPaths(
+      nar,
+      this.#pathsOf.get(nar).filter((other) => other !== number),
+    );
+    this.#order.used(nar);
+    this.#narOf.set(number, 0);
     this.#references.delete(path);
-    if (nar === undefined) return;
-    this.#set({ ...nar, paths: nar.paths.filter((other) => other !== path) });
   }
 
   /** The NAR is gone, and all its narinfos with it. */
   drop(file: NarFile): void {
-    const nar = this.nar(file);
-    if (nar === undefined) return;
-    for (const path of nar.paths) {
-      this.#fileOf.delete(path);
-      this.#references.delete(path);
+    const nar = this.#files.find(file);
+    if (nar === 0) return;
+    for (const path of this.#pathsOf.get(nar)) {
+      this.#narOf.set(path, 0);
+      this.#references.delete(this.#references.path(path));
     }
-    this.#forgetHash(nar);
-    this.#nars.delete(file);
+    this.#setPaths(nar, []);
+    this.#bytes -= this.#space(nar);
+    this.#lastUse.set(nar, Number.NaN);
+    this.#hashes.delete(nar);
+    this.#order.delete(nar);
+    this.#files.delete(nar);
   }
 
-  /** The names of all NARs and all paths at this moment. */
-  names(): { files: NarFile[]; paths: HashPart[] } {
-    return { files: [...this.#nars.keys()], paths: [...this.#fileOf.keys()] };
+  /** Every path that is here now and still is when its turn comes, in no order. */
+  *everyPath(): Generator<HashPart> {
+    for (const nar of this.#order.all())
+      for (const path of this.#pathsOf.get(nar))
+        if (this.#narOf.get(path) === nar) yield this.#references.path(path);
   }
 
-  /** Begins to note which NARs are touched; the result ends it and gives them, the last touched last. */
-  noteTouches(): () => NarFile[] {
-    const touched = new Set<NarFile>();
-    this.#touched = touched;
-    return () => {
-      this.#touched = undefined;
-      return [...touched];
+  /** Every NAR, the least recently used first. One that is used or dropped before its turn is left out. */
+  *leastRecent(): Generator<StoredNar> {
+    const nars = this.#order.all();
+    const lastUses = new Float64Array(nars.length);
+    nars.forEach((nar, n) => {
+      lastUses[n] = this.#lastUse.get(nar);
+    });
+    for (const [n, number] of nars.entries()) {
+      const nar = this.#lastUse.get(number) === lastUses[n] ? this.#nar(number) : undefined;
+      if (nar !== undefined) yield nar;
+    }
+  }
+
+  /** Puts the NARs in the order of when they were last used, exact to the second. */
+  sort(): void {
+    this.#order.sort((nar) => this.#lastUse.get(nar));
+  }
+
+  #nar(number: number): StoredNar | undefined {
+    if (number === 0) return undefined;
+    return {
+      file: this.#files.text(number),
+      size: this.#size.get(number),
+      narHash: this.#hashes.of(number),
+      paths: this.#pathsOf.get(number).map((path) => this.#references.path(path)),
+      lastUse: this.#lastUse.get(number),
     };
   }
 
-  /** Every NAR, the least recently used first. The index must not be changed while this runs. */
-  *leastRecent(): Generator<StoredNar> {
-    for (const nar of this.#nars.rvalues()) if (nar !== undefined) yield nar;
+  #putPath(nar: number, path: HashPart, given?: Relations): void {
+    const relations = given ?? this.#references.relationsOf(path) ?? { references: [], derivation: 0 };
+    if (this.#narOf.get(this.#references.number(path)) !== nar) this.dropPath(path);
+    const number = this.#references.set(path, relations);
+    if (this.#narOf.get(number) === nar) return;
+    this.#narOf.set(number, nar);
+    this.#setPaths(nar, [...this.#pathsOf.get(nar), number]);
   }
 
-  /** Takes a path from its former NAR; the result is the same text, kept once for all who need it. */
-  #keep(path: HashPart, file: NarFile, relations?: Relations): HashPart {
-    const former = this.#fileOf.get(path);
-    if (former !== undefined && former !== file) this.dropPath(path);
-    const known = relations ?? this.#references.relationsOf(path);
-    return this.#references.set(path, known ?? { references: [], derivation: 0 });
+  #setPaths(nar: number, paths: readonly number[]): void {
+    const more = paths.length - this.#pathsOf.get(nar).length;
+    this.#pathsOf.set(nar, paths);
+    this.#paths += more;
+    this.#bytes += more * block;
   }
 
-  #forgetHash(nar: StoredNar | undefined): void {
-    if (nar?.narHash !== undefined && this.#byHash.get(nar.narHash) === nar.file)
-      this.#byHash.delete(nar.narHash);
-  }
-
-  #set(nar: StoredNar): void {
-    this.#nars.set(nar.file, nar);
+  #space(nar: number): number {
+    return spaceOfNar(this.#size.get(nar), this.#pathsOf.get(nar).length);
   }
 }
 

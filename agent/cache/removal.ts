@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { Departing } from './departing.ts';
 import { isAbsent } from './error.ts';
 import type { Files } from './files.ts';
@@ -38,7 +39,7 @@ export class Removal {
 
   /** Whether the NAR is as given and nobody holds it or one of its paths. */
   isFree(nar: StoredNar): boolean {
-    const unchanged = this.#index.nar(nar.file) === nar;
+    const unchanged = isDeepStrictEqual(this.#index.nar(nar.file), nar);
     return unchanged && ![nar.file, ...nar.paths].some((name) => this.#holds.isHeld(name));
   }
 

@@ -21,6 +21,8 @@ export interface StoringParts {
   readonly narinfos: NarinfoFiles;
   readonly pinned: PinnedClosure;
   readonly removal: Removal;
+  /** Whether all of the directory is in the index. */
+  readonly isRead: () => boolean;
   /** Whether that many bytes more may be written. */
   readonly take: (bytes: number) => Promise<boolean> | true;
   /** NARs that must not be served. */
@@ -80,14 +82,14 @@ export class Storing {
   }
 
   async #write(narinfo: Narinfo, file: NarFile): Promise<void> {
-    const { narinfos, index, pinned, removal } = this.#parts;
+    const { narinfos, index, pinned, removal, isRead } = this.#parts;
     const path = narinfo.storePath.hashPart;
     const former = index.fileOf(path);
     await narinfos.write(narinfo);
     const nar = index.nar(file);
     if (nar !== undefined) index.put(nar, path, relationsOf(narinfo));
     await pinned.grow(narinfo);
-    const left = former === undefined ? undefined : index.nar(former);
+    const left = former === undefined || !isRead() ? undefined : index.nar(former);
     if (left !== undefined && left.paths.length === 0) await removal.remove([left], () => {}).catch(() => {});
   }
 }

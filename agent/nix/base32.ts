@@ -10,14 +10,15 @@ for (let digit = 0; digit < alphabet.length; digit++) digits[alphabet.charCodeAt
  * written with its most significant five bits first.
  */
 export function toBase32(bytes: Uint8Array): string {
-  let text = '';
-  for (let place = textLength(bytes.length) - 1; place >= 0; place--) {
+  // As bytes first: put together from characters, the text would be a tree of as many strings.
+  const text = Buffer.allocUnsafe(textLength(bytes.length));
+  for (let place = 0; place < text.length; place++) {
     const bit = place * 5;
     const low = bytes[bit >> 3] ?? 0;
     const high = bytes[(bit >> 3) + 1] ?? 0;
-    text += alphabet[((low | (high << 8)) >> (bit & 7)) & 31];
+    text[text.length - 1 - place] = alphabet.charCodeAt(((low | (high << 8)) >> (bit & 7)) & 31);
   }
-  return text;
+  return text.toString('latin1');
 }
 
 /**

@@ -1,6 +1,6 @@
 import { readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { realFiles } from '../../../agent/cache/files.ts';
 import { parseNarinfo, printNarinfo } from '../../../agent/nix/narinfo.ts';
 import { collected, fetched, pathsOf, sample, store, storeDir, twinOf } from './support/sample.ts';
@@ -75,6 +75,32 @@ test('a NAR that went away after its narinfo was read cannot be opened', async (
   const narinfo = await cache.narinfo(one.narinfo.storePath.hashPart);
   await rm(pathsOf(dir, one).nar);
   expect(narinfo && (await cache.open(narinfo))).toBeUndefined();
+});
+
+test('before the directory has been read, a NAR that lost a path stays for those that may name it, too', async () => {
+  const dir = await temporaryDirectory();
+  const before = await openCache({ dir });
+  const [one, next] = [sample(), sample()];
+  const twin = twinOf(one);
+  await store(before, one);
+  expect(await before.adopt(twin.narinfo)).toBeDefined();
+  await before.close();
+
+  const reading = Promise.withResolvers<void>();
+  const list = async (directory: string) => {
+    if (directory === dir) await reading.promise;
+    return realFiles.list(directory);
+  };
+  const cache = await openCache({ dir }, { files: { ...realFiles, list } });
+  onTestFinished(() => reading.resolve());
+  expect(await fetched(cache, one)).toEqual(one.file);
+  const anew = { ...next, narinfo: { ...next.narinfo, storePath: one.narinfo.storePath } };
+  expect(await store(cache, anew)).toBe(true);
+  expect(await fetched(cache, one)).toEqual(next.file);
+  expect(await fetched(cache, twin)).toEqual(one.file);
+  reading.resolve();
+  await cache.settled();
+  expect(cache.stats()).toMatchObject({ paths: 2, nars: 2 });
 });
 
 test('a path with the NAR of another path is adopted without a byte of it', async () => {
