@@ -2,6 +2,7 @@ import { appendFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type Fixture, largeClosure, smallClosure } from '../fixtures/closure.ts';
+import { Builder } from './harness/builder.ts';
 import { credentials, Pi } from './harness/pi.ts';
 import { PrivateStore, privateStoreSkipReason } from './harness/private-store.ts';
 import { skippable } from './harness/skippable.ts';
@@ -17,12 +18,7 @@ skippable(describe, privateStoreSkipReason())('nix copy --to the LAN face', () =
     small = await smallClosure();
   }, 600_000);
 
-  const builderWith = async (fixture: Fixture) => {
-    const store = await PrivateStore.create();
-    await store.mustRun(['nix', 'copy', '--no-check-sigs', '--from', `file://${fixture.dir}`, fixture.top]);
-    return store;
-  };
-  const copy = (store: PrivateStore, pi: Pi, path: string, parameters: string) =>
+  const copy = ({ store }: Builder, pi: Pi, path: string, parameters: string) =>
     store.run(['nix', 'copy', '--to', `${pi.url}?${parameters}`, path], {
       options: { 'netrc-file': pi.netrc },
       timeoutMs: timeout,
@@ -36,7 +32,7 @@ skippable(describe, privateStoreSkipReason())('nix copy --to the LAN face', () =
 
   test('a closure of 60 paths is uploaded, and substituted from there', { timeout }, async () => {
     await using pi = await Pi.start(large);
-    await using builder = await builderWith(large);
+    await using builder = await Builder.start(large);
     const signing = `compression=zstd&secret-key=${large.secretKeyFile}`;
     const first = await copy(builder, pi, large.top, signing);
     expect(first.code, first.stderr).toBe(0);
@@ -57,7 +53,7 @@ skippable(describe, privateStoreSkipReason())('nix copy --to the LAN face', () =
     { timeout },
     async (compression) => {
       await using pi = await Pi.start(small);
-      await using builder = await builderWith(small);
+      await using builder = await Builder.start(small);
       const outcome = await copy(
         builder,
         pi,
@@ -73,7 +69,7 @@ skippable(describe, privateStoreSkipReason())('nix copy --to the LAN face', () =
 
   test('a compression that cannot be verified is refused', { timeout }, async () => {
     await using pi = await Pi.start(small);
-    await using builder = await builderWith(small);
+    await using builder = await Builder.start(small);
     const signing = `compression=bzip2&secret-key=${small.secretKeyFile}`;
     const outcome = await copy(builder, pi, small.top, signing);
     expect(outcome.code).not.toBe(0);
@@ -84,7 +80,7 @@ skippable(describe, privateStoreSkipReason())('nix copy --to the LAN face', () =
     timeout,
   }, async () => {
     await using pi = await Pi.start({ ...small, tokens: ['builder:another', 'not a line'] });
-    await using builder = await builderWith(small);
+    await using builder = await Builder.start(small);
     const signing = `compression=zstd&secret-key=${small.secretKeyFile}`;
     const refused = await copy(builder, pi, small.top, signing);
     expect(refused.code).not.toBe(0);
@@ -103,10 +99,16 @@ skippable(describe, privateStoreSkipReason())('nix copy --to the LAN face', () =
   test('unsigned paths are refused with the key that was expected', { timeout }, async () => {
     await using pi = await Pi.start(small);
     await using keys = await TemporaryDirectory.create('keys');
-    await using builder = await builderWith(small);
+    await using builder = await Builder.start(small);
     const other = join(keys.path, 'other');
-    await builder.mustRun(['nix-store', '--generate-binary-cache-key', 'other-1', other, `${other}.pub`]);
-    const path = await builder.mustRun(['nix-store', '--add', await fileWith(keys.path, 'unsigned')]);
+    await builder.store.mustRun([
+      'nix-store',
+      '--generate-binary-cache-key',
+      'other-1',
+      other,
+      `${other}.pub`,
+    ]);
+    const path = await builder.store.mustRun(['nix-store', '--add', await fileWith(keys.path, 'unsigned')]);
     for (const parameters of ['compression=zstd', `compression=zstd&secret-key=${other}`]) {
       const outcome = await copy(builder, pi, path.stdout.trim(), parameters);
       expect(outcome.code).not.toBe(0);

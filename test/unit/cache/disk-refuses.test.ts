@@ -51,6 +51,16 @@ async function countChanges(): Promise<Call[]> {
   return calls;
 }
 
+/** After a while the disk takes writes again, and all of them. */
+async function expectRecovered(cache: DiskCache, time: FakeTime): Promise<void> {
+  time.pass(6000);
+  await expect.poll(() => cache.stats().disk.condition, { interval: 1 }).toBe('ok');
+  for (const one of samples) {
+    await store(cache, one);
+    expect(await fetched(cache, one)).toEqual(one.file);
+  }
+}
+
 test.for(['ENOSPC', 'EROFS', 'EIO'])(
   '%s at any write: nobody is disturbed, nothing half-written shows, and it is over when it is over',
   async (code) => {
@@ -74,12 +84,7 @@ test.for(['ENOSPC', 'EROFS', 'EIO'])(
       }
 
       files.verdict = () => undefined;
-      time.pass(6000);
-      await expect.poll(() => cache.stats().disk.condition, { interval: 1 }).toBe('ok');
-      for (const one of samples) {
-        await store(cache, one);
-        expect(await fetched(cache, one)).toEqual(one.file);
-      }
+      await expectRecovered(cache, time);
       await cache.close();
       await rm(dir, { recursive: true });
     }
@@ -96,12 +101,7 @@ test.for(['ENOSPC', 'EIO'])('%s at any one write: the cache goes on with the nex
     let count = 0;
     files.verdict = (call) => (changes(call) && count++ === nth ? code : undefined);
     await everyKindOfWrite(cache, samples);
-    time.pass(6000);
-    await expect.poll(() => cache.stats().disk.condition, { interval: 1 }).toBe('ok');
-    for (const one of samples) {
-      await store(cache, one);
-      expect(await fetched(cache, one)).toEqual(one.file);
-    }
+    await expectRecovered(cache, time);
     expect(await danglingNarinfos(dir)).toEqual([]);
     expect((await readdir(join(dir, 'partial'))).filter((name) => name.endsWith('.tmp'))).toEqual([]);
     await cache.close();
