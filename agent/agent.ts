@@ -73,6 +73,7 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
     log,
     counters,
     patience,
+    via: `1.1 ${instance}`,
     widen: (known) => lookup.widen(known),
   });
   const otherFiles = new OtherFiles(pool, log);

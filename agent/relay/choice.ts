@@ -125,6 +125,13 @@ export class Choice {
     return this.#silent.has(id);
   }
 
+  /** Whether a client need not wait for a supply, as another has the NAR, too. */
+  async hasOther({ id }: Supply): Promise<boolean> {
+    await this.#widen();
+    const left = await this.#left(undefined);
+    return left.some((other) => other.id !== id && other.usable && other.trusted);
+  }
+
   /** A file is begun at a supply; `lost` tells whether bytes of another were given up for it, with which nothing was wrong. */
   begins(supply: Supply, lost: boolean): void {
     if (lost) this.#begunAnew += 1;
@@ -235,13 +242,11 @@ export class Choice {
   }
 
   /** Waits until the supply may be asked again; where that is long, another comes first. */
-  async #rest({ id }: Supply, pause: number): Promise<void> {
+  async #rest(supply: Supply, pause: number): Promise<void> {
     const { clock, signal } = this.#options;
     if (pause >= worthAskingOthers) {
-      await this.#widen();
-      const left = await this.#left(undefined);
-      this.#lastResorts.add(id);
-      if (left.some((other) => other.id !== id && other.usable && other.trusted)) return;
+      this.#lastResorts.add(supply.id);
+      if (await this.hasOther(supply)) return;
     }
     await delay(clock, pause, signal);
   }

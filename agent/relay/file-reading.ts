@@ -75,6 +75,8 @@ export class FileReading {
   #received: number;
   #read = 0;
   #size: number | undefined;
+  /** The supply of which nothing has come yet. */
+  #awaited: { readonly supply: Supply; readonly leaving: AbortController } | undefined;
   #giving: { readonly id: string; readonly pace: Pace } | undefined;
 
   constructor(options: FileReadingOptions) {
@@ -121,6 +123,17 @@ export class FileReading {
         ? this.#options.narinfo.narHash
         : { algorithm: 'sha256', digest: this.#hash.copy().digest() };
     return { hash, size: this.#read };
+  }
+
+  /** The supply that was asked and has not given a byte yet. */
+  get awaited(): Supply | undefined {
+    return this.#awaited?.supply;
+  }
+
+  /** Leaves the supply that is awaited for another, or for none. */
+  leaveAwaited(): void {
+    const { supply, leaving } = this.#awaited ?? {};
+    leaving?.abort(new SourceError('gone', `${supply?.id} waits for the same NAR from here`));
   }
 
   /** Nobody wants the rest. To be called before the loop over `bytes` is left early, which would else wait for what comes next. */
@@ -184,13 +197,19 @@ export class FileReading {
     this.#giving = { id: supply.id, pace };
     const from = this.#received;
     let skip = 0;
+    const leaving = new AbortController();
+    this.#awaited = { supply, leaving };
     try {
-      const body = await supply.open(from, signal, { via: via(), impatient: choice.isImpatient(supply) });
+      const body = await supply.open(from, AbortSignal.any([signal, leaving.signal]), {
+        via: via(),
+        impatient: choice.isImpatient(supply),
+      });
       this.#learnSize(body.size, supply);
       skip = from - body.offset;
       let unwanted = skip;
       let begun = false;
       for await (const whole of pace.timed(body.chunks)) {
+        this.#awaited = undefined;
         const chunk = unwanted > 0 ? whole.subarray(unwanted) : whole;
         const known = whole.length - chunk.length;
         unwanted -= known;
@@ -216,6 +235,7 @@ export class FileReading {
       const progressed = skip === 0 && this.#received - from >= progress;
       await choice.failed(supply, error, from, progressed);
     } finally {
+      this.#awaited = undefined;
       this.#giving = undefined;
       const all = pace.whole();
       if (all !== undefined) supply.delivered(all);

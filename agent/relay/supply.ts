@@ -31,6 +31,8 @@ export interface Supply {
   /** How many transfers read from the same source now. */
   readonly readings: number;
   open(offset: number, signal: AbortSignal, asking?: NarAsking): Promise<SourceBody>;
+  /** Whether it has no NAR for those whom a `Via` header names: it may wait for one of them itself (I10). Rejects when it cannot say. */
+  refuses(via: string, signal: AbortSignal): Promise<boolean>;
   /** Its bytes stopped coming. Resolves when `usable` says what that means. */
   stopped(error: SourceError): Promise<void>;
   /** Asks whether it is back, without waiting. */
@@ -142,6 +144,7 @@ function fromOffer(known: KnownPath, offer: Offer, { standings, clock }: SupplyC
       };
       return { ...body, chunks: standings.observed(source, body.chunks, heard) };
     },
+    refuses: async (via, signal) => (await source.narinfo(known.hashPart, signal, via)) === undefined,
     async stopped(error) {
       const silence = clock.now() - heardAt;
       // Odd bytes may be a login page in the place of the cache.
@@ -182,6 +185,7 @@ function fromDisk(known: KnownPath, cache: NarCache, narinfo: Narinfo): Supply {
       const chunks = closing(file.read(offset), () => file.close());
       return { offset, size: file.size, type: undefined, chunks };
     },
+    refuses: async () => false,
     stopped: async () => {},
     probe: () => {},
     proved: () => {},

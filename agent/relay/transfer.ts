@@ -9,6 +9,7 @@ import type { Counters, Giver } from '../telemetry/counters.ts';
 import type { Logger } from '../telemetry/log.ts';
 import type { Budget } from './budget.ts';
 import { Choice } from './choice.ts';
+import { leaveCircle } from './circle.ts';
 import { type Copy, DiskCopy } from './disk-copy.ts';
 import { NarCut, NarUnavailable } from './error.ts';
 import { FileReading, type Progress, SwitchFile } from './file-reading.ts';
@@ -37,6 +38,8 @@ export interface TransferOptions {
   readonly given: Mark | undefined;
   /** How long clients are held while no source is reachable, in ms. */
   readonly patience: number;
+  /** This agent in `Via` headers. */
+  readonly via: string;
   readonly limits: TransferLimits;
   readonly clock: Clock;
   readonly log: Logger;
@@ -166,7 +169,11 @@ export class Transfer {
 
   /** Another agent waits for it, whose request came by these: no source may wait for them (I10). */
   isFor(via: string): void {
+    if (this.#via.has(via)) return;
     this.#via.add(via);
+    const { clock, log, via: own } = this.#options;
+    const ours = { reading: this.#reading, choice: this.#choice, own, clock, signal: this.#abort.signal };
+    leaveCircle(via, ours).catch((err) => log.debug({ err, via }, 'no circle was found'));
   }
 
   /** Adds a client; the result removes it. When the last one leaves, the transfer goes on only if that is worth it. */

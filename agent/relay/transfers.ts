@@ -22,6 +22,8 @@ export interface TransfersOptions {
   readonly cache?: NarCache | undefined;
   /** How long clients in mid-stream are held while no source is reachable, in ms. */
   readonly patience: number;
+  /** This agent in `Via` headers; needed where it gives to others. */
+  readonly via?: string;
   readonly counters?: Counters | undefined;
   readonly limits?: TransferLimits;
   readonly clock?: Clock;
@@ -126,6 +128,7 @@ export class Transfers {
     const transfer = new Transfer({
       ...this.#options,
       known,
+      via: this.#options.via ?? '',
       cache: this.#options.cache,
       standings: this.#standings,
       counters: this.#counters,

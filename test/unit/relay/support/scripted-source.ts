@@ -43,6 +43,8 @@ export interface Script {
   readonly stalledTimeout?: number;
   /** Time until an answer begins, in ms. */
   readonly latency?: number;
+  /** What it answers when asked for a narinfo; 'not here' when left out. */
+  readonly narinfo?: Narinfo;
   /** Whether it answers at all, asked at each probe and opening. */
   readonly up?: () => boolean;
   /** Is gone for good once it has given so many bytes in all. */
@@ -90,7 +92,7 @@ export class ScriptedSource implements Source {
   }
 
   async narinfo(): Promise<Narinfo | undefined> {
-    return undefined;
+    return this.#script.narinfo;
   }
 
   async openFile(): Promise<SourceBody | undefined> {

@@ -30,6 +30,9 @@ export const smallLimits: TransferLimits = {
   progress: 256,
 };
 
+/** The agent in `Via` headers. */
+const ownVia = '1.1 narrowcast-m';
+
 export interface WorldOptions {
   readonly sample: NarSample;
   readonly limits?: TransferLimits;
@@ -59,6 +62,8 @@ export interface Reading {
   readonly pause?: number;
   /** Leaves after so many bytes. */
   readonly until?: number;
+  /** The `Via` header that the request came with. */
+  readonly via?: string;
   /** Sees each chunk as it comes. */
   readonly seen?: (chunk: Uint8Array, total: number) => void;
 }
@@ -87,6 +92,7 @@ export class World {
       log,
       limits,
       patience: patience ?? 120_000,
+      via: ownVia,
       clock: this.time,
       widen: async () => {
         for (const offer of this.hidden.splice(0)) offer();
@@ -126,7 +132,7 @@ export class World {
 
   /** One client's request, to its end. */
   async get(how: Reading = {}): Promise<Got> {
-    const { known = this.known, from = 0, pause = 0, until = Number.POSITIVE_INFINITY, seen } = how;
+    const { known = this.known, from = 0, pause = 0, until = Number.POSITIVE_INFINITY, seen, via } = how;
     const gone = new AbortController();
     const chunks: Uint8Array[] = [];
     let total = 0;
@@ -139,7 +145,7 @@ export class World {
       ...(error !== undefined && { error }),
     });
     try {
-      const reading = await this.transfers.open(known, from, gone.signal);
+      const reading = await this.transfers.open(known, from, gone.signal, via);
       try {
         for await (const chunk of reading.chunks()) {
           this.time.event();
