@@ -84,6 +84,10 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
     transfers,
     otherFiles,
     instance,
+    cache,
+    // What is stored anew as zstd changes its file, and is decoded at once.
+    asStored: config.cache.compression !== 'zstd',
+    sentStored: (bytes, whole) => counters.sentStored(bytes, whole),
     finished: (request) => counters.local(request),
   });
   const totals = new Totals({ counters, keep: cache.state('totals.json') });
@@ -150,6 +154,8 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
       transfers,
       otherFiles: new OtherFiles({ usable: () => [] }, log),
       instance,
+      cache,
+      asStored: false,
       finished: (request) => counters.shared(request),
       pace,
     });

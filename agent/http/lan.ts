@@ -4,10 +4,10 @@ import { printCacheInfo } from '../nix/cache-info.ts';
 import { printNarinfo } from '../nix/narinfo.ts';
 import type { Finished } from '../telemetry/counters.ts';
 import { Admission } from './admission.ts';
-import { parseRange } from './range.ts';
-import { percentDecoded, say, send, upTo } from './reply.ts';
+import { percentDecoded, say, send } from './reply.ts';
 import { counting } from './request-count.ts';
 import { Shareable, type ShareableParts } from './shareable.ts';
+import { type Pacer, sendFile } from './stored-file.ts';
 
 export interface LanFaceOptions extends ShareableParts {
   readonly cache: ShareableParts['cache'] & Pick<DiskCache, 'open'>;
@@ -18,7 +18,7 @@ export interface LanFaceOptions extends ShareableParts {
   /** Requests that are answered at once. */
   readonly maxRequests: number;
   /** Passes a NAR's bytes on to the client no faster than it may have them. */
-  readonly pace: (response: ServerResponse, chunks: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
+  readonly pace: Pacer;
   /** Answers for what is not in the cache directory, where this machine fetches for the LAN. */
   readonly pullThrough: ((request: IncomingMessage, response: ServerResponse) => Promise<void>) | undefined;
   /** Answers uploaders, and tells whether it did, where this machine takes uploads. */
@@ -88,27 +88,7 @@ export class LanFace {
   ): Promise<number | undefined> {
     const narinfo = await this.#shareable.ownerOf(percentDecoded(encoded));
     const file = narinfo && (await this.#options.cache.open(narinfo));
-    if (file === undefined) return undefined;
-    try {
-      const range = parseRange(request.headers.range, file.size);
-      if (range === 'unsatisfiable') {
-        say(response, 416, 'behind the end', { 'content-range': `bytes */${file.size}` });
-        return 0;
-      }
-      const { start, end } = range ?? { start: 0, end: file.size };
-      response.writeHead(range ? 206 : 200, {
-        'content-type': 'application/x-nix-nar',
-        'content-length': end - start,
-        'accept-ranges': 'bytes',
-        ...(range && { 'content-range': `bytes ${start}-${end - 1}/${file.size}` }),
-      });
-      if (request.method !== 'HEAD')
-        return await send(response, this.#options.pace(response, upTo(file.read(start), end - start)));
-      response.end();
-      return 0;
-    } finally {
-      await file.close();
-    }
+    return file && (await sendFile(request, response, file, this.#options));
   }
 
   /** Listings, logs and the like of shareable paths, as somebody put them into the directory. */

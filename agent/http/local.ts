@@ -1,18 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { printCacheInfo } from '../nix/cache-info.ts';
-import { type Compression, fileExtension, isDecodable } from '../nix/compression.ts';
-import { isNarHash, type NarHash } from '../nix/hash.ts';
 import { type Narinfo, printNarinfo } from '../nix/narinfo.ts';
-import { type HashPart, isHashPart } from '../nix/store-path.ts';
-import type { KnownPath } from '../relay/known-path.ts';
+import { isHashPart } from '../nix/store-path.ts';
+import { type KnownPath, withFileOf } from '../relay/known-path.ts';
 import type { LookAhead } from '../relay/look-ahead.ts';
 import { type Found, type Lookup, memory } from '../relay/lookup.ts';
-import { opaqueOffers } from '../relay/opaque.ts';
 import type { OtherFiles } from '../relay/other-files.ts';
 import type { Finished } from '../telemetry/counters.ts';
 import { NarAnswers, type NarAnswersOptions } from './nar-answers.ts';
 import { gone, say, send } from './reply.ts';
 import { counting, resultFrom } from './request-count.ts';
+import { parseNarName, servedAs } from './served-as.ts';
 
 export interface LocalFaceOptions extends NarAnswersOptions {
   readonly storeDir: string;
@@ -21,6 +19,8 @@ export interface LocalFaceOptions extends NarAnswersOptions {
   readonly otherFiles: OtherFiles;
   /** This agent's name in `Via` headers: a request that carries it has come round in a circle (I10). */
   readonly instance: string;
+  /** NARs that are in the cache directory are served as they are there, not decoded. */
+  readonly asStored: boolean;
   /** Called when a request for a narinfo, a NAR or another file of a cache is finished. */
   readonly finished?: (request: Finished) => void;
 }
@@ -34,22 +34,16 @@ type Answer = (
   ...parts: string[]
 ) => void | Promise<void>;
 
-const opaqueExtensions = new Map<string, Compression>(
-  (['bzip2', 'lzip', 'lz4', 'compress'] as const).map((compression) => [
-    fileExtension(compression),
-    compression,
-  ]),
-);
-
 /**
- * What the Nix of this machine talks to. A narinfo is answered 200 or 404 and nothing else (I1). NARs are served decoded under a URL
- * that carries both hashes, so that it means the same bytes for ever and the agent need not remember having given it out.
+ * What the Nix of this machine talks to. A narinfo is answered 200 or 404 and nothing else (I1). NARs are served decoded, or as stored,
+ * under a URL that carries the path's hash part and the file's hash, so that it means the same bytes for ever and the agent need not
+ * remember having given it out.
  */
 export class LocalFace {
   readonly #options: LocalFaceOptions;
   readonly #cacheInfo: Buffer;
   readonly #nars: NarAnswers;
-  readonly #narinfos = new WeakMap<KnownPath, { text: Buffer; compression: Compression }>();
+  readonly #narinfos = new WeakMap<KnownPath, { text: Buffer; url: string }>();
   readonly #routes: readonly (readonly [RegExp, Answer])[];
 
   constructor(options: LocalFaceOptions) {
@@ -116,40 +110,37 @@ export class LocalFace {
     return known ? { known, giver: memory } : lookup.search(hashPart, via);
   }
 
-  /** The narinfo as this face answers it: decoded NARs, our own URL, nothing that nobody has checked. */
+  /** The narinfo as this face answers it: our own URL, nothing that nobody has checked. */
   #render(known: KnownPath): Buffer | undefined {
-    const compression = servedAs(known);
-    if (compression === undefined) return undefined;
+    const file = servedAs(known, this.#options.asStored);
+    if (file === undefined) return undefined;
     const rendered = this.#narinfos.get(known);
-    if (rendered?.compression === compression) return rendered.text;
-    const { fileHash: _, fileSize: __, extra: ___, ...trusted } = known.narinfo;
-    const url = `nar/${known.hashPart}-${known.narHash}.nar${fileExtension(compression)}`;
-    const narinfo: Narinfo = { ...trusted, url, compression, extra: [] };
+    if (rendered?.url === file.url) return rendered.text;
+    const narinfo: Narinfo = { ...withFileOf(known.narinfo, file), extra: [] };
     const text = Buffer.from(printNarinfo(narinfo, this.#options.storeDir));
-    this.#narinfos.set(known, { text, compression });
+    this.#narinfos.set(known, { text, url: file.url });
     return text;
   }
 
-  readonly #nar: Answer = async (request, response, hashPart = '', narHash = '', extension = '') => {
-    const { via } = request.headers;
+  readonly #nar: Answer = async (request, response, hashPart = '', hash = '', extension = '') => {
     const count = counting(request, 'nar', this.#options.finished);
+    const name = parseNarName(hash, extension);
     const known =
-      isHashPart(hashPart) && isNarHash(narHash) ? await this.#path(hashPart, narHash, via) : undefined;
-    const opaque = opaqueExtensions.get(extension);
-    if (known === undefined || (extension !== '' && opaque === undefined)) {
+      name && isHashPart(hashPart)
+        ? await this.#options.lookup.find(hashPart, request.headers.via)
+        : undefined;
+    if (
+      known === undefined ||
+      name === undefined ||
+      (name.kind !== 'stored' && name.narHash !== known.narHash)
+    ) {
       say(response, 404, 'not here');
       return count('absent', { path: hashPart });
     }
-    await (opaque === undefined
-      ? this.#nars.decoded(request, response, known, count)
-      : this.#nars.opaque(request, response, known, opaque, count));
+    if (name.kind === 'stored') return await this.#nars.stored(request, response, known, name, count);
+    if (name.kind === 'decoded') return await this.#nars.decoded(request, response, known, count);
+    await this.#nars.opaque(request, response, known, name.compression, count);
   };
-
-  /** The path whose NAR a URL names; undefined when it is not known with this NarHash. */
-  async #path(hashPart: HashPart, narHash: NarHash, via: string | undefined): Promise<KnownPath | undefined> {
-    const known = await this.#options.lookup.find(hashPart, via);
-    return known?.narHash === narHash ? known : undefined;
-  }
 
   readonly #otherFile: Answer = async (request, response, path = '') => {
     const count = counting(request, 'other', this.#options.finished);
@@ -165,14 +156,6 @@ export class LocalFace {
     const bytes = await send(response, request.method === 'HEAD' ? nothing() : file.chunks);
     count(response.writableEnded ? 'hit' : 'left', { path, bytes });
   };
-}
-
-/** How a NAR is served: decoded where that can be done, else as a source has it; undefined when nobody has it. */
-function servedAs(known: KnownPath): Compression | undefined {
-  const decodable = known.offers.some(
-    ({ narinfo, source }) => source.usable && isDecodable(narinfo.compression),
-  );
-  return known.stored || decodable ? 'none' : opaqueOffers(known)[0]?.narinfo.compression;
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}

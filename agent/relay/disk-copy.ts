@@ -1,5 +1,6 @@
+import { narUrl } from '../cache/layout.ts';
 import type { NarCache, PartialNar } from '../cache/nar-cache.ts';
-import { type Decodable, isDecodable } from '../nix/compression.ts';
+import { type Compression, type Decodable, isDecodable } from '../nix/compression.ts';
 import { decode } from '../nix/decode.ts';
 import type { Hash } from '../nix/hash.ts';
 import type { KnownPath } from './known-path.ts';
@@ -25,8 +26,8 @@ export class DiskCopy {
   readonly #options: DiskCopyOptions;
   #partial: PartialNar | undefined;
   #takes = false;
-  /** The present file is the one in the partial file. */
-  #stores = false;
+  /** How the present file is compressed, where it is the one in the partial file. */
+  #stores: Compression | undefined;
   #copy: Copy | undefined;
 
   constructor(options: DiskCopyOptions) {
@@ -51,7 +52,7 @@ export class DiskCopy {
   /** Takes up what is there. Resolves to what an earlier transfer began; `trusts` says whether a source's bytes count as trusted. */
   async open(trusts: (sourceId: string) => boolean): Promise<Begun | undefined> {
     const { known, cache } = this.#options;
-    if (!known.stored && cache !== undefined) known.stored = (await cache.adopt(known.narinfo)) !== undefined;
+    if (!known.stored && cache !== undefined) known.stored = await cache.adopt(known.narinfo);
     this.#partial = await cache?.partial(known.narHash);
     this.#takes = this.#partial !== undefined;
     const { meta, length = 0 } = this.#partial ?? {};
@@ -66,7 +67,7 @@ export class DiskCopy {
     const partial = this.#partial;
     const { compression } = supply.file;
     this.#copy = undefined;
-    this.#stores = false;
+    this.#stores = undefined;
     if (!isDecodable(compression)) return undefined;
     if (supply.stored) {
       this.#copy = this.#copyOf(compression, () => wholeFile(supply));
@@ -75,7 +76,7 @@ export class DiskCopy {
     if (partial === undefined) return undefined;
     if (!continues) this.#takes = await partial.begin(supply.file);
     if (!this.#takes) return undefined;
-    this.#stores = true;
+    this.#stores = compression;
     this.#copy = this.#copyOf(compression, (isPresent) => this.#follow(partial, isPresent));
     return partial;
   }
@@ -89,8 +90,14 @@ export class DiskCopy {
   /** The partial file is whole and verified. */
   async commit(file: { readonly hash: Hash; readonly size: number }): Promise<void> {
     const { known } = this.#options;
-    if (this.#takes && this.#stores && (await this.#partial?.commit(known.narinfo, file)))
-      known.stored = true;
+    const compression = this.#takes ? this.#stores : undefined;
+    if (compression !== undefined && (await this.#partial?.commit(known.narinfo, file)))
+      known.stored = {
+        url: narUrl(file.hash, compression).url,
+        compression,
+        fileHash: file.hash,
+        fileSize: file.size,
+      };
   }
 
   /** What is there of the file is of no use; `forGood`: nor is the disk. */

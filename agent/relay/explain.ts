@@ -43,7 +43,7 @@ export async function explain(
     schema: 1,
     hashPart,
     path: known === undefined ? null : pathOf(known, storeDir),
-    stored: stored === undefined || known?.stored !== true ? null : fileOf(stored, options.trust),
+    stored: stored === undefined || known?.stored === undefined ? null : fileOf(stored, options.trust),
     from: chosen?.id ?? null,
     sources: answers.map((answer) => explained(answer, known, chosen, options)),
   };
@@ -63,7 +63,7 @@ function knownPath(
   const onDisk = stored && trust.judge(stored, true);
   const trusted = onDisk ?? valid[0];
   if (trusted === undefined) return undefined;
-  const known = new KnownPath(trusted, now, onDisk !== undefined);
+  const known = new KnownPath(trusted, now, onDisk && stored);
   for (const answer of answers)
     if (answer.kind === 'narinfo' && !found(answer.source, lookup, answer.narinfo, now))
       known.offer(answer, now);

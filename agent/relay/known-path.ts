@@ -11,6 +11,9 @@ export interface Offer {
   readonly narinfo: Narinfo;
 }
 
+/** The file that holds a NAR in the cache directory. */
+export type StoredAs = Pick<Narinfo, 'url' | 'compression' | 'fileHash' | 'fileSize'>;
+
 /** How long it is believed that a source still has what it offered, in ms. */
 const offeredFor = 3_600_000;
 /** How long it is believed that the cache directory still has what was seen there, in ms: it evicts. */
@@ -25,19 +28,19 @@ export class KnownPath {
   /** The key that signed it, or `content address`. */
   readonly trustedBy: string;
   readonly narHash: NarHash;
-  /** The NAR is in the cache directory, as far as is known. */
-  stored: boolean;
+  /** Where the NAR is in the cache directory, as far as is known. */
+  stored: StoredAs | undefined;
   #storedAt: number;
   readonly #offers = new Map<string, { readonly offer: Offer; readonly at: number }>();
   /** Sources that did not keep what they offered, and until when they are not believed. */
   readonly #withdrawn = new Map<string, number>();
 
-  /** `now` in the clock's ms; `stored` when the NAR was seen in the cache directory. */
-  constructor(trusted: Trusted, now: number, stored = false) {
+  /** `now` in the clock's ms; `stored` when the NAR was seen in the cache directory, with more of its narinfo maybe. */
+  constructor(trusted: Trusted, now: number, stored?: StoredAs) {
     this.narinfo = detached(trusted.narinfo);
     this.trustedBy = trusted.by;
     this.narHash = narHashOf(trusted.narinfo.narHash);
-    this.stored = stored;
+    this.stored = stored && fileOf(stored);
     this.#storedAt = stored ? now : Number.NEGATIVE_INFINITY;
   }
 
@@ -64,9 +67,9 @@ export class KnownPath {
     return false;
   }
 
-  /** Whether the NAR was found in the cache directory just now. */
-  seen(stored: boolean, now: number): void {
-    this.stored = stored;
+  /** The NAR was found in the cache directory just now, or not. */
+  seen(stored: StoredAs | undefined, now: number): void {
+    this.stored = stored && fileOf(stored);
     if (stored) this.#storedAt = now;
   }
 
@@ -95,10 +98,13 @@ export class KnownPath {
 }
 
 /** The trusted narinfo with another one's file; nothing else of that is kept, for nobody has vouched for it. */
-function withFileOf(trusted: Narinfo, { url, compression, fileHash, fileSize }: Narinfo): Narinfo {
+export function withFileOf(trusted: Narinfo, file: StoredAs): Narinfo {
   const { fileHash: _, fileSize: __, ...rest } = trusted;
+  return { ...rest, ...fileOf(file) };
+}
+
+function fileOf({ url, compression, fileHash, fileSize }: StoredAs): StoredAs {
   return {
-    ...rest,
     url: copyOf(url),
     compression,
     ...(fileHash !== undefined && { fileHash }),

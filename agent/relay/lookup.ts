@@ -113,19 +113,19 @@ export class Lookup {
 
   async #onDisk(hashPart: HashPart): Promise<KnownPath | undefined> {
     const before = this.#known.peek(hashPart);
-    const wasStored = before?.stored === true;
+    const wasStored = before?.stored !== undefined;
     const narinfo = await this.#options.cache?.narinfo(hashPart);
     const now = this.#clock.now();
     if (narinfo === undefined || !isDecodable(narinfo.compression)) {
-      if (wasStored) before.seen(false, now);
+      if (wasStored) before.seen(undefined, now);
       return undefined;
     }
     if (before?.isSame(narinfo)) {
-      before.seen(true, now);
+      before.seen(narinfo, now);
       return before;
     }
     const trusted = this.#options.trust.judge(narinfo, true);
-    return trusted && this.#remember(new KnownPath(trusted, now, true));
+    return trusted && this.#remember(new KnownPath(trusted, now, narinfo));
   }
 
   /** Asks the near sources together, then each upstream after a head start of the ones before, until one answer is valid. */

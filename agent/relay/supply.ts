@@ -179,7 +179,7 @@ function fromDisk(known: KnownPath, cache: NarCache, narinfo: Narinfo): Supply {
     async open(offset) {
       const file = await cache.open(narinfo);
       if (file === undefined) {
-        known.stored = false;
+        known.stored = undefined;
         throw new SourceError('gone', `the cache directory no longer has ${narinfo.url}`);
       }
       const chunks = closing(file.read(offset), () => file.close());
@@ -193,7 +193,7 @@ function fromDisk(known: KnownPath, cache: NarCache, narinfo: Narinfo): Supply {
     crawled: () => {},
     async withdraw(why) {
       if (!known.stored) return;
-      known.stored = false;
+      known.stored = undefined;
       await cache.quarantine(narinfo, why);
     },
     delivered: () => {},

@@ -162,6 +162,6 @@ export class Transfers {
   /** Another path with the same NAR was read: it has that NAR in the cache now as well. */
   async #adopt(known: KnownPath, { kind }: Ending): Promise<void> {
     const adopted = kind === 'verified' && (await this.#options.cache?.adopt(known.narinfo));
-    if (adopted) known.stored = true;
+    if (adopted) known.stored = adopted;
   }
 }

@@ -51,6 +51,7 @@ export interface Listener {
   ended(storePath: string, result: TransferResult): void;
 }
 
+const disk: Giver = { id: 'disk', origin: 'disk' };
 const keptRequests = 500;
 const keptRejections = 100;
 
@@ -142,12 +143,21 @@ export class Counters {
     else if (kind === 'nar') this.narsOf({ id, origin }).bytes += size;
   }
 
+  /** So many bytes of a stored NAR file went to a client as they are; not `whole` when the disk failed on the way. */
+  sentStored(size: number, whole: boolean): void {
+    this.received(disk, 'nar', size);
+    this.saved(size);
+    const nars = this.narsOf(disk);
+    nars.transfers += 1;
+    if (!whole) nars.failed += 1;
+  }
+
   /** So many bytes of NARs were received in vain. */
   wasted(size: number): void {
     this.counts.bytes.wasted += size;
   }
 
-  /** So many bytes of a NAR file came from disk or LAN into a transfer. */
+  /** So many bytes of a NAR file came from disk or LAN. */
   saved(size: number): void {
     this.counts.bytes.savedUpstream += size;
   }

@@ -1,3 +1,4 @@
+import { isDecodable } from '../../nix/compression.ts';
 import { NarrowcastError } from '../../nix/error.ts';
 import type { Narinfo } from '../../nix/narinfo.ts';
 import type { HashPart, StorePath } from '../../nix/store-path.ts';
@@ -87,7 +88,7 @@ export class Warming {
     const narinfo = await this.#client.narinfo(path.hashPart);
     if (narinfo === undefined) return this.#events.failed({ path, why: 'nobody within reach has it' });
     if (this.#closure) for (const reference of narinfo.references) this.#want(reference);
-    if (narinfo.compression !== 'none') {
+    if (!isDecodable(narinfo.compression)) {
       const why = `its NAR is packed with ${narinfo.compression}, which is passed on and not kept`;
       return this.#events.failed({ path, why });
     }

@@ -42,6 +42,8 @@ export async function localScene({
     }),
     otherFiles: new OtherFiles(pool, log.log),
     instance,
+    asStored: true,
+    cache: options.cache,
   });
   const server = new FaceServer((request, response) => face.handle(request, response), log.log);
   const port = await server.listen(['127.0.0.1'], 0);

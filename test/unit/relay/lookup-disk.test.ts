@@ -34,7 +34,11 @@ describe('a path in the cache directory', () => {
     await store(scene.cache, path);
     const pi = await scene.peer('pi', having(path));
     const cache = await scene.upstream('cache', having(path));
-    expect(await find(scene, path)).toMatchObject({ stored: true, trustedBy: 'cache.example-1', offers: [] });
+    expect(await find(scene, path)).toMatchObject({
+      stored: expect.anything(),
+      trustedBy: 'cache.example-1',
+      offers: [],
+    });
     expect([...pi.server.requests, ...cache.server.requests]).toHaveLength(0);
   });
 
@@ -43,7 +47,7 @@ describe('a path in the cache directory', () => {
     const path = signedSample(scene.key);
     await store(scene.cache, path);
     scene.network.online = false;
-    expect(await find(scene, path)).toMatchObject({ stored: true });
+    expect(await find(scene, path)).toMatchObject({ stored: expect.anything() });
   });
 
   test('signed by a key that is not trusted any more is asked for elsewhere', async () => {
@@ -51,7 +55,7 @@ describe('a path in the cache directory', () => {
     const path = signedSample(scene.key);
     await store(scene.cache, { ...path, narinfo: { ...path.narinfo, signatures: [] } });
     await scene.upstream('cache', having(path));
-    expect(await find(scene, path)).toMatchObject({ stored: false });
+    expect(await find(scene, path)).toMatchObject({ stored: undefined });
   });
 
   test('in a compression that nobody here can decode is asked for elsewhere', async () => {
@@ -63,7 +67,7 @@ describe('a path in the cache directory', () => {
     });
     expect(await find(scene, path)).toBeUndefined();
     await scene.upstream('cache', having(path));
-    expect(await find(scene, path)).toMatchObject({ stored: false });
+    expect(await find(scene, path)).toMatchObject({ stored: undefined });
   });
 
   test('I2: is looked for again after a minute, for it may have been evicted', async () => {
@@ -78,7 +82,7 @@ describe('a path in the cache directory', () => {
     expect(await find(scene, path)).toBe(found);
     await scene.clock.pass(1);
     expect(await find(scene, path)).toBeUndefined();
-    expect(found).toMatchObject({ stored: false });
+    expect(found).toMatchObject({ stored: undefined });
   });
 
   test('and evicted is taken from where else it is, as the same path', async () => {
@@ -102,6 +106,6 @@ describe('a path in the cache directory', () => {
     await store(scene.cache, path);
     await scene.pool.remove(cache.source.id);
     expect(await find(scene, path)).toBe(found);
-    expect(found).toMatchObject({ stored: true });
+    expect(found).toMatchObject({ stored: expect.anything() });
   });
 });

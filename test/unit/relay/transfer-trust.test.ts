@@ -253,7 +253,7 @@ describe('what is on disk', () => {
       size: small.nar.length,
     });
     await partial?.release();
-    w.known.stored = true;
+    w.known.stored = small.narinfo('none');
 
     const far = w.add(upstream(), 'xz');
     expectWhole(await w.run(w.get()), small.nar);

@@ -98,12 +98,8 @@ async function prepareDisk(s: Situation, world: World, cache: NarCache): Promise
     return committed;
   };
   if (s.stored !== undefined) {
-    known.stored = await put(
-      'zstd',
-      s.stored === 'right' ? sample.files.zstd : flipped(sample.files.zstd),
-      'x',
-      true,
-    );
+    const bytes = s.stored === 'right' ? sample.files.zstd : flipped(sample.files.zstd);
+    known.stored = (await put('zstd', bytes, 'x', true)) ? sample.narinfo('zstd') : undefined;
   } else if (s.earlier !== undefined) {
     const file = sample.files[s.earlier.representation];
     const bytes = file.subarray(0, Math.floor(file.length * s.earlier.bytes));

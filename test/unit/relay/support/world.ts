@@ -85,7 +85,11 @@ export class World {
     this.time = time ?? new VirtualTime();
     const log = pino({ level: 'silent' });
     this.pool = new SourcePool({ storeDir, log, clock: this.time, online: () => this.online });
-    this.known = new KnownPath({ narinfo: sample.narinfo('xz'), by: 'test-1' }, 0, stored);
+    this.known = new KnownPath(
+      { narinfo: sample.narinfo('xz'), by: 'test-1' },
+      0,
+      stored ? sample.narinfo('xz') : undefined,
+    );
     this.transfers = new Transfers({
       pool: this.pool,
       cache,
