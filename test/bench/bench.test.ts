@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { mustRun } from '../e2e/harness/run-command.ts';
 import { TemporaryDirectory } from '../e2e/harness/temporary-directory.ts';
 import { barChart } from './chart.ts';
+import { toMarkdown } from './markdown.ts';
 import { median, type Report, type Row, ratio, reached } from './report.ts';
 
 test('the benchmark writes the documented JSON', async () => {
@@ -22,7 +23,7 @@ test('the benchmark writes the documented JSON', async () => {
   expect(rows.map(({ what }) => what)).toEqual(['first answer, as packaged', 'first answer, npm start']);
   for (const { unit, relay, beside, aim } of rows) {
     expect(unit).toBe('ms');
-    expect(aim).toEqual({ atMost: 300 });
+    expect(aim).toMatchObject({ atMost: 300 });
     expect(relay).toHaveLength(3);
     expect(beside).toEqual([{ name: 'node -e 0', samples: expect.any(Array) }]);
     for (const ms of relay) expect(ms).toBeGreaterThan(10);
@@ -56,6 +57,39 @@ describe('figures', () => {
     expect(reached(row([150], [], { atMost: 150 }))).toBe(true);
     expect(reached(row([151], [], { atMost: 150 }))).toBe(false);
     expect(reached(row([151], [], undefined))).toBe(undefined);
+  });
+
+  test('say what was tried beside each that falls short, once', () => {
+    const aim = { atMost: 150, tried: 'Everything else.' };
+    const rows = [
+      row([151], [], aim),
+      row([150], [], aim),
+      row([152], [], { ...aim, tried: 'Nothing.' }),
+      row([153], [], aim),
+    ];
+    const machine = {
+      CPU: 'a',
+      memory: 'b',
+      system: 'c',
+      Node: 'd',
+      nginx: 'e',
+      xz: 'f',
+      zstd: 'g',
+      wrk: 'h',
+    };
+    const text = toMarkdown({
+      machine,
+      short: true,
+      rounds: 1,
+      sections: [{ name: 'it', method: 'So.', rows }],
+    });
+    expect(text.match(/≤ 150: .*(?= \|)/g)).toEqual([
+      '≤ 150: **missed** (1 below)',
+      '≤ 150: reached',
+      '≤ 150: **missed** (2 below)',
+      '≤ 150: **missed** (1 below)',
+    ]);
+    expect(text.endsWith('\n1. Everything else.\n\n2. Nothing.\n')).toBe(true);
   });
 });
 

@@ -22,10 +22,11 @@ figures are medians of the rounds, ratios are medians of the rounds' ratios. The
 brotli, and makes what it measures with once, in \`.cache/bench\`. The JSON has \`machine\` (what the list below says), \`short\`, \`rounds\`
 and \`sections\`, each with \`name\`, \`method\` and \`rows\`; a row has \`what\`, \`unit\`, \`relay\` (a figure for each round), \`beside\` (\`name\`
 and \`samples\` of each contestant) and, where something is asked of it, \`aim\` (\`atLeast\` or \`atMost\`, of the ratio where it names a contestant
-in \`beside\`, of the figure otherwise).
+in \`beside\`, of the figure otherwise; \`tried\` says what was done for it).
 `;
 
 function sectionText({ name, method, rows }: Section): string {
+  const tried = [...new Set(rows.flatMap((row) => triedFor(row) ?? []))];
   return [
     `## ${name}`,
     '',
@@ -33,24 +34,32 @@ function sectionText({ name, method, rows }: Section): string {
     '',
     '| what | unit | narrowcast | beside it (narrowcast ÷ it) | aim |',
     '|---|---|--:|---|---|',
-    ...rows.map(rowText),
+    ...rows.map((row) => rowText(row, tried)),
     '',
+    ...tried.flatMap((text, n) => [`${n + 1}. ${text}`, '']),
   ].join('\n');
 }
 
-function rowText(row: Row): string {
+/** What is to be said below the table of a figure that falls short. */
+function triedFor(row: Row): string | undefined {
+  return reached(row) === false ? row.aim?.tried : undefined;
+}
+
+function rowText(row: Row, tried: readonly string[]): string {
   const others = row.beside.map(
     ({ name, samples }) => `${name} ${number(median(samples))} (${ratio(row.relay, samples).toFixed(2)})`,
   );
-  return `| ${row.what} | ${row.unit} | ${number(median(row.relay))} | ${others.join('; ')} | ${aimText(row)} |`;
+  return `| ${row.what} | ${row.unit} | ${number(median(row.relay))} | ${others.join('; ')} | ${aimText(row, tried)} |`;
 }
 
-function aimText(row: Row): string {
+function aimText(row: Row, tried: readonly string[]): string {
   if (row.aim === undefined) return '';
   const { atLeast, atMost, beside } = row.aim;
   const bound = atLeast === undefined ? `≤ ${atMost}` : `≥ ${atLeast}`;
   const times = beside === undefined ? '' : ` × ${beside}`;
-  return `${bound}${times}: ${reached(row) ? 'reached' : '**missed**'}`;
+  const text = triedFor(row);
+  const note = text === undefined ? '' : ` (${tried.indexOf(text) + 1} below)`;
+  return `${bound}${times}: ${reached(row) ? 'reached' : `**missed**${note}`}`;
 }
 
 function number(value: number): string {

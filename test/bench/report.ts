@@ -14,6 +14,8 @@ export interface Aim {
   readonly beside?: string;
   readonly atLeast?: number;
   readonly atMost?: number;
+  /** What was tried to reach it, or why it is out of reach: a sentence or more, shown where it is missed. */
+  readonly tried?: string;
 }
 
 /** One figure of the relay's, and the same figure of others. */

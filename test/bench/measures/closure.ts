@@ -7,6 +7,7 @@ import { Relay } from '../relay.ts';
 import type { Aim, Beside, Row } from '../report.ts';
 import { inTurn } from '../rounds.ts';
 import { type Shape, SlowLink } from '../slow-link.ts';
+import { tried } from '../tried.ts';
 import { cpuSeconds } from '../usage.ts';
 import type { Measure } from './measure.ts';
 
@@ -96,16 +97,23 @@ async function compare(
           {
             ...row('cold', 's', ({ cold }) => cold),
             beside: [{ name: 'bytes ÷ rate', samples: results.map(() => least) }],
-            ...(isSlow(shape) && { aim: { beside: 'bytes ÷ rate', atMost: 1.05 } }),
+            ...(isSlow(shape) && { aim: { beside: 'bytes ÷ rate', atMost: 1.05, tried: tried.slowLink } }),
           },
         ]),
-    { ...row('warm', 's', ({ warm }) => warm), beside: beside('warm') },
+    {
+      ...row('warm', 's', ({ warm }) => warm),
+      beside: beside('warm'),
+      ...(isLan(shape) && { aim: { beside: 'direct', atMost: 1, tried: tried.warmClosure } }),
+    },
     {
       ...row('over the link', 'MB', ({ crossed }) => crossed / 1e6),
       beside: [{ name: 'direct', samples: results.map(({ direct }) => direct.crossed / 1e6) }],
     },
     row("relay's CPU, both passes", 's', ({ cpu }) => cpu),
-    { ...row("relay's RSS at its peak", 'MiB', ({ peak }) => peak / 2 ** 20), aim: { atMost: 150 } },
+    {
+      ...row("relay's RSS at its peak", 'MiB', ({ peak }) => peak / 2 ** 20),
+      aim: { atMost: 150, tried: tried.memory },
+    },
   ];
 }
 
@@ -121,8 +129,12 @@ function isSlow({ bitsPerSecond, roundTrip }: Shape): boolean {
 }
 
 function aimOf(shape: Shape): { aim?: Aim } {
-  if (isSlow(shape)) return { aim: { beside: 'direct', atMost: 0.8 } };
-  return shape.bitsPerSecond === undefined ? { aim: { beside: 'direct', atMost: 1.1 } } : {};
+  if (isSlow(shape)) return { aim: { beside: 'direct', atMost: 0.8, tried: tried.slowLink } };
+  return isLan(shape) ? { aim: { beside: 'direct', atMost: 1.1, tried: tried.coldClosure } } : {};
+}
+
+function isLan({ bitsPerSecond }: Shape): boolean {
+  return bitsPerSecond === undefined;
 }
 
 function describe({ bitsPerSecond, roundTrip = 0 }: Shape): string {

@@ -7,6 +7,7 @@ import type { Row } from '../report.ts';
 import { inTurn } from '../rounds.ts';
 import { SlowLink } from '../slow-link.ts';
 import { Tls } from '../tls.ts';
+import { tried } from '../tried.ts';
 import type { Measure } from './measure.ts';
 
 const far = { roundTrip: 100 };
@@ -38,7 +39,7 @@ export const lookups: Measure = {
         unit: 's',
         relay: results.map(({ relayed }) => relayed),
         beside: [{ name: 'direct', samples: results.map(({ direct }) => direct) }],
-        aim: { beside: 'direct', atMost: 0.3 },
+        aim: { beside: 'direct', atMost: 0.3, tried: tried.lookups },
       };
     };
     return {

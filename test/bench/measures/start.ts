@@ -3,6 +3,7 @@ import { compiled, fromSources } from '../compiled.ts';
 import { Relay } from '../relay.ts';
 import type { Row } from '../report.ts';
 import { inTurn } from '../rounds.ts';
+import { tried } from '../tried.ts';
 import type { Measure } from './measure.ts';
 
 /** From spawning the process to its first answer. */
@@ -21,7 +22,7 @@ export const start: Measure = {
       unit: 'ms',
       relay,
       beside: [node],
-      aim: { atMost: 300 },
+      aim: { atMost: 300, tried: tried.start },
     });
     return {
       name: 'start',
