@@ -6,6 +6,9 @@ import { noteSent } from './spent-buffers.ts';
 /** A client that takes nothing for this long, in ms, is gone; Nix itself gives up after as much. */
 const clientPatience = 300_000;
 
+/** One for all: to make an error for each answer that is complete costs more than it tells. */
+const left = new NarrowcastError('client-gone', 'The client has left');
+
 /** A short answer in plain text. */
 export function say(
   response: ServerResponse,
@@ -25,7 +28,7 @@ export function say(
 /** Aborts when the client goes away, or has gone before, and when the answer is complete. */
 export function gone(response: ServerResponse): AbortSignal {
   const controller = new AbortController();
-  const abort = () => controller.abort(new NarrowcastError('client-gone', 'The client has left'));
+  const abort = () => controller.abort(left);
   if (response.closed || response.destroyed) abort();
   else response.once('close', abort);
   return controller.signal;

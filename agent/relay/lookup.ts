@@ -36,6 +36,8 @@ export interface Found {
 export const memory: Giver = { id: 'memory', origin: 'memory' };
 const disk: Giver = { id: 'disk', origin: 'disk' };
 const unsigned = 'no trusted key has signed it, and no content address vouches for it';
+/** One for all: to make an error each time costs more than it tells. */
+const answeredElsewhere = new Error('another source has answered');
 const maxKnown = 10_000;
 /** Most paths take some 5 KiB, but who sends narinfos can make it a hundred times that. */
 const maxKnownBytes = 64 * 1024 * 1024;
@@ -171,7 +173,7 @@ export class Lookup {
         this.#answers.found(offer.source);
         for (const early of untrusted) this.#joins(winner, early);
         cancelHeadStart();
-        over.abort();
+        over.abort(answeredElsewhere);
         resolve({ known: winner, giver: giverOf(offer.source) });
         return;
       }
