@@ -20,20 +20,39 @@ export async function chooseVictims(
   const victims: StoredNar[] = [];
   const departing = new Departing(index);
   let freed = 0;
-  const isEnough = (nar: StoredNar) =>
-    victims.length === mostAtOnce || (freed >= bytes && nar.lastUse >= olderThan);
   // The index may change between two turns. What was changed is not removed in the end.
-  await inTurns(index.leastRecent(), (next) => {
-    if (isEnough(next)) return 'enough';
-    const queue = [next];
-    for (let nar = queue.pop(); nar !== undefined && !isEnough(nar); nar = queue.pop()) {
-      if (departing.has(nar) || departing.isNeeded(nar) || spare(nar)) continue;
-      victims.push(nar);
-      freed += spaceOf(nar);
-      // Those that were passed over because this one needed them are older, and have their turn now.
-      queue.push(...departing.add(nar).filter((free) => free.lastUse <= next.lastUse));
-    }
+  const candidates = new Candidates(index);
+  await inTurns(candidates, (nar) => {
+    if (victims.length === mostAtOnce || (freed >= bytes && nar.lastUse >= olderThan)) return 'enough';
+    if (departing.has(nar) || departing.isNeeded(nar) || spare(nar)) return undefined;
+    victims.push(nar);
+    freed += spaceOf(nar);
+    candidates.reconsider(departing.add(nar));
     return undefined;
   });
   return victims;
+}
+
+/** The least recently used first; before the next of them come those that were passed over and are to be considered again. */
+class Candidates {
+  readonly #index: NarIndex;
+  readonly #again: StoredNar[] = [];
+  #passed = Number.NEGATIVE_INFINITY;
+
+  constructor(index: NarIndex) {
+    this.#index = index;
+  }
+
+  *[Symbol.iterator](): Generator<StoredNar> {
+    for (const next of this.#index.leastRecent()) {
+      this.#passed = next.lastUse;
+      yield next;
+      for (let nar = this.#again.pop(); nar !== undefined; nar = this.#again.pop()) yield nar;
+    }
+  }
+
+  /** Those of them whose turn is over have another. */
+  reconsider(nars: readonly StoredNar[]): void {
+    this.#again.push(...nars.filter(({ lastUse }) => lastUse <= this.#passed));
+  }
 }
