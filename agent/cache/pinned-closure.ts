@@ -2,6 +2,8 @@ import { FormatError } from '../nix/error.ts';
 import { type Narinfo, referencesOf } from '../nix/narinfo.ts';
 import { type HashPart, parseStorePath } from '../nix/store-path.ts';
 import type { NarinfoFiles } from './narinfo-files.ts';
+import { packedHashParts } from './packings.ts';
+import { TextTable } from './text-table.ts';
 
 /**
  * Which paths are pinned: those of pins and roots and all that they refer to, as far as the stored narinfos tell. What is not stored
@@ -13,7 +15,7 @@ export class PinnedClosure {
   readonly #narinfos: Pick<NarinfoFiles, 'read'>;
   /** What the closure was made from; undefined when it must be made anew. */
   #roots: string | undefined;
-  #paths = new Set<HashPart>();
+  #paths = new TextTable(packedHashParts);
 
   /** @param pins the full store paths that are pinned now */
   constructor(
@@ -27,7 +29,7 @@ export class PinnedClosure {
   }
 
   has(path: HashPart): boolean {
-    return this.#paths.has(path);
+    return this.#paths.find(path) !== 0;
   }
 
   /** Looks what is pinned now. Rejects when the disk fails: then nothing may be evicted. */
@@ -35,7 +37,7 @@ export class PinnedClosure {
     const paths = await this.#pins();
     const roots = paths.join('\n');
     if (roots === this.#roots) return;
-    this.#paths = new Set();
+    this.#paths = new TextTable(packedHashParts);
     await this.#add(paths.map((path) => parseStorePath(path, this.#storeDir).hashPart));
     this.#roots = roots;
   }
@@ -51,7 +53,7 @@ export class PinnedClosure {
   async #add(paths: readonly HashPart[]): Promise<void> {
     const queue = [...paths];
     for (let path = queue.pop(); path !== undefined; path = queue.pop()) {
-      if (this.#paths.has(path)) continue;
+      if (this.has(path)) continue;
       this.#paths.add(path);
       queue.push(...(await this.#references(path)));
     }
