@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { isNarFile } from '../../../../agent/cache/layout.ts';
+import { isNarFile, type NarFile } from '../../../../agent/cache/layout.ts';
 import { NarIndex } from '../../../../agent/cache/nar-index.ts';
 import { toBase32 } from '../../../../agent/nix/base32.ts';
 import { isNarHash } from '../../../../agent/nix/hash.ts';
@@ -20,6 +20,12 @@ function path(n: number): string {
   return Buffer.from(hash(`path ${n}`).slice(0, 32)).toString('latin1');
 }
 
+function fileOf(n: number): NarFile {
+  const name = `${hash(`file ${n}`)}.nar.xz`;
+  if (!isNarFile(name)) throw new Error(`${name} is no name`);
+  return name;
+}
+
 function inUse(): number {
   // Not all that nobody needs goes at once: compiled code waits for some collections.
   for (let n = 0; n < 10; n += 1) globalThis.gc?.();
@@ -29,10 +35,10 @@ function inUse(): number {
 
 function fill(index: NarIndex, count: number): void {
   for (let n = 0; n < count; n += 1) {
-    const [file, narHash, own] = [`${hash(`file ${n}`)}.nar.xz`, hash(`NAR ${n}`), path(n)];
+    const [narHash, own] = [hash(`NAR ${n}`), path(n)];
     const others = Array.from({ length: references }, (_, back) => path(Math.max(0, n - back ** 3)));
-    if (!isNarFile(file) || !isNarHash(narHash) || !isHashPart(own)) throw new Error(`${file} is no name`);
-    const nar = { file, size: 1_000 + n, narHash, lastUse: 1.7e12 + n };
+    if (!isNarHash(narHash) || !isHashPart(own)) throw new Error(`${narHash} or ${own} is no hash`);
+    const nar = { file: fileOf(n), size: 1_000 + n, narHash, lastUse: 1.7e12 + n };
     index.put(nar, own, { references: others.filter(isHashPart), derivation: n });
   }
 }
@@ -41,6 +47,11 @@ function fill(index: NarIndex, count: number): void {
 fill(new NarIndex(), 2_000);
 const before = inUse();
 const index = new NarIndex();
+// What is put once more and what came and went takes no more than what is there.
+for (let round = 0; round < 4; round += 1) {
+  fill(index, entries);
+  for (let n = 0; n < entries; n += 2) index.drop(fileOf(n));
+}
 fill(index, entries);
 const bytes = inUse() - before;
 if (index.paths !== entries) throw new Error(`${index.paths} of ${entries} paths are in the index`);
