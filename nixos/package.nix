@@ -91,7 +91,7 @@ stdenv.mkDerivation {
     export MALLOC_ARENA_MAX=\''${MALLOC_ARENA_MAX-1}
     export MALLOC_MMAP_THRESHOLD_=\''${MALLOC_MMAP_THRESHOLD_-65536}
     export MALLOC_TRIM_THRESHOLD_=\''${MALLOC_TRIM_THRESHOLD_-131072}
-    exec ${nodejs}/bin/node $out/lib/narrowcast/agent/main.ts "\$@"
+    exec ${nodejs}/bin/node --max-semi-space-size=4 $out/lib/narrowcast/agent/main.ts "\$@"
     EOF
     cat > $out/libexec/check-config <<EOF
     #!${runtimeShell}

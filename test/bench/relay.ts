@@ -6,7 +6,7 @@ import { setTimeout } from 'node:timers/promises';
 import { stringify } from 'smol-toml';
 import { parse } from 'valibot';
 import { type Stats, statsSchema } from '../../agent/http/stats-schema.ts';
-import { packagedEnv } from '../e2e/harness/packaged.ts';
+import { packagedEnv, packagedNodeArguments } from '../e2e/harness/packaged.ts';
 import { freePort } from '../e2e/harness/ports.ts';
 import { mustRun } from '../e2e/harness/run-command.ts';
 import { TemporaryDirectory } from '../e2e/harness/temporary-directory.ts';
@@ -77,10 +77,14 @@ export class Relay implements AsyncDisposable {
       ...(certificate !== undefined && { NODE_EXTRA_CA_CERTS: certificate }),
     };
     const started = performance.now();
-    const child = spawn(process.execPath, [...nodeArguments, program, 'serve', '--config', file], {
-      env,
-      stdio: ['ignore', 'ignore', 'inherit'],
-    });
+    const child = spawn(
+      process.execPath,
+      [...packagedNodeArguments, ...nodeArguments, program, 'serve', '--config', file],
+      {
+        env,
+        stdio: ['ignore', 'ignore', 'inherit'],
+      },
+    );
     const url = `http://127.0.0.1:${port}`;
     while (!(await answers(url))) {
       if (child.exitCode !== null)

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { stringify } from 'smol-toml';
 import type { Offline } from './offline.ts';
-import { packagedEnv } from './packaged.ts';
+import { packagedEnv, packagedNodeArguments } from './packaged.ts';
 import { TemporaryDirectory } from './temporary-directory.ts';
 
 /** Keys and tables of narrowcast's configuration file. */
@@ -63,7 +63,7 @@ export class RelayProcess implements AsyncDisposable {
     const cache = { dir: join(directory.path, 'cache') };
     await writeFile(configFile, stringify({ listen: 'localhost:0', cache, lan: alone, ...config }));
 
-    const command = [process.execPath, main, 'serve', '--config', configFile];
+    const command = [process.execPath, ...packagedNodeArguments, main, 'serve', '--config', configFile];
     const [file = '', ...args] = inside ? inside.enter(command) : command;
     const child = spawn(file, args, {
       stdio: ['ignore', 'pipe', 'pipe'],

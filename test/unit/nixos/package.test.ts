@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { packagedEnv } from '../../e2e/harness/packaged.ts';
+import { packagedEnv, packagedNodeArguments } from '../../e2e/harness/packaged.ts';
 import { PrivateStore, privateStoreSkipReason } from '../../e2e/harness/private-store.ts';
 import { mustRun } from '../../e2e/harness/run-command.ts';
 import { skippable } from '../../e2e/harness/skippable.ts';
@@ -82,6 +82,7 @@ skippable(describe, skipReason)('nixos/package.nix', () => {
     const wrapper = (await store.mustRun(['cat', `${out}/bin/narrowcast`])).stdout;
     for (const [key, value] of Object.entries(packagedEnv))
       expect(wrapper).toContain(`export ${key}=\${${key}-${value}}\n`);
+    expect(wrapper).toContain(`/bin/node ${packagedNodeArguments.join(' ')} ${out}`);
 
     const lzma = `${out}/lib/narrowcast/node_modules/lzma-native`;
     const linked = await store.mustRun(['ldd', `${lzma}/build/Release/lzma_native.node`]);
