@@ -22,6 +22,7 @@ import { inStore } from './parts/in-store.ts';
 import { listenOnLan } from './parts/listen-on-lan.ts';
 import { readNetrc, SourceMaker } from './parts/source-maker.ts';
 import { uploads } from './parts/uploads.ts';
+import { FetchAhead } from './relay/fetch-ahead.ts';
 import { LookAhead } from './relay/look-ahead.ts';
 import { Lookup } from './relay/lookup.ts';
 import { OtherFiles } from './relay/other-files.ts';
@@ -65,7 +66,8 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
   const trust = new Trust(storeDir, config.trustedPublicKeys);
 
   const lookup = new Lookup({ pool, cache, log, trust, counters });
-  const lookAhead = new LookAhead({ find: (hashPart) => lookup.find(hashPart), inStore: inStore(storeDir) });
+  const isInStore = inStore(storeDir);
+  const lookAhead = new LookAhead({ find: (hashPart) => lookup.find(hashPart), inStore: isInStore });
   const patience = Math.min(4 * config.stalledDownloadTimeout, longestPatience);
   const transfers = new Transfers({
     pool,
@@ -76,11 +78,17 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
     via: `1.1 ${instance}`,
     widen: (known) => lookup.widen(known),
   });
+  const fetchAhead = new FetchAhead({
+    fetch: (known) => transfers.fetchAhead(known),
+    running: () => transfers.running.length,
+    inStore: isInStore,
+  });
   const otherFiles = new OtherFiles(pool, log);
   const local = new LocalFace({
     storeDir,
     lookup,
     lookAhead,
+    fetchAhead,
     transfers,
     otherFiles,
     instance,
@@ -195,7 +203,7 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
         ? localServer.adopt(sockets)
         : localServer.listen(addresses, port));
       const lanPort = await listenOnLan(lanServer, lan.listen, log);
-      followNetwork(network, pool, resolver, lookAhead, log);
+      followNetwork(network, pool, resolver, [lookAhead, fetchAhead], log);
       discovery = discover(lanPort);
       void totals.start();
       void pool.checkAll();
@@ -205,6 +213,7 @@ export async function createAgent(config: Config, log: Logger): Promise<Agent> {
     async stop() {
       network.stop();
       lookAhead.reset();
+      fetchAhead.reset();
       await discovery?.stop();
       events.stop();
       await Promise.all([localServer.stop(), lanServer.stop()]);

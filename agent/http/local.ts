@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { printCacheInfo } from '../nix/cache-info.ts';
 import { type Narinfo, printNarinfo } from '../nix/narinfo.ts';
 import { isHashPart } from '../nix/store-path.ts';
+import type { FetchAhead } from '../relay/fetch-ahead.ts';
 import { type KnownPath, withFileOf } from '../relay/known-path.ts';
 import type { LookAhead } from '../relay/look-ahead.ts';
 import { type Found, type Lookup, memory } from '../relay/lookup.ts';
@@ -16,6 +17,7 @@ export interface LocalFaceOptions extends NarAnswersOptions {
   readonly storeDir: string;
   readonly lookup: Lookup;
   readonly lookAhead: LookAhead;
+  readonly fetchAhead?: Pick<FetchAhead, 'told' | 'asked'>;
   readonly otherFiles: OtherFiles;
   /** This agent's name in `Via` headers: a request that carries it has come round in a circle (I10). */
   readonly instance: string;
@@ -101,6 +103,7 @@ export class LocalFace {
     const bytes = request.method === 'HEAD' ? 0 : text.length;
     count(resultFrom(giver), { path: known.narinfo.storePath.base, giver, bytes });
     this.#options.lookAhead.from(known);
+    if (request.method === 'GET') this.#options.fetchAhead?.told(known);
   };
 
   #found(hashPart: string, via: string | undefined): Found | Promise<Found> {
@@ -137,6 +140,7 @@ export class LocalFace {
       say(response, 404, 'not here');
       return count('absent', { path: hashPart });
     }
+    if (request.method === 'GET') this.#options.fetchAhead?.asked(known);
     if (name.kind === 'stored') return await this.#nars.stored(request, response, known, name, count);
     if (name.kind === 'decoded') return await this.#nars.decoded(request, response, known, count);
     await this.#nars.opaque(request, response, known, name.compression, count);

@@ -1,6 +1,5 @@
 import { linkKey } from '../../discovery/interfaces.ts';
 import type { NetworkWatch } from '../../discovery/network.ts';
-import type { LookAhead } from '../relay/look-ahead.ts';
 import type { Resolver } from '../source/resolver.ts';
 import type { SourcePool } from '../source/source-pool.ts';
 import type { Logger } from '../telemetry/log.ts';
@@ -10,7 +9,7 @@ export function followNetwork(
   network: NetworkWatch,
   pool: SourcePool,
   resolver: Resolver,
-  lookAhead: LookAhead,
+  ahead: readonly { reset(): void }[],
   log: Logger,
 ): void {
   const linksNow = () => new Set(network.addresses.map(linkKey));
@@ -20,7 +19,7 @@ export function followNetwork(
     const before = links;
     links = linksNow();
     resolver.forget();
-    lookAhead.reset();
+    for (const part of ahead) part.reset();
     // Connections over a link that is still there go on, save after a sleep, when nobody knows.
     void pool.networkChanged(change === 'resumed' || [...before].some((link) => !links.has(link)));
   });

@@ -132,6 +132,11 @@ export class Transfer {
     return this.#givers.main;
   }
 
+  /** Whether what comes is stored. */
+  get stores(): boolean {
+    return this.#disk.takes;
+  }
+
   /** How many clients read it now. */
   get clients(): number {
     return this.#readers.count;

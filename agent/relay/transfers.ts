@@ -32,6 +32,9 @@ export interface TransfersOptions {
 /** Nix resumes a cut NAR within seconds; after this time, in ms, a client begins anew. */
 const rememberCutFor = 300_000;
 const maxCut = 256;
+/** What was fetched ahead stays in memory for this long, in ms. */
+const atHandFor = 10_000;
+const maxAtHand = 8;
 
 /** All transfers that are running: one for each NAR, however many clients read it (I5). */
 export class Transfers {
@@ -42,6 +45,7 @@ export class Transfers {
   readonly #counters: Counters;
   readonly #standings: Standings;
   readonly #held: Budget;
+  readonly #atHand: NarReading[] = [];
   /** The furthest that clients may have of NARs that were cut before their end. */
   readonly #given: LRUCache<NarHash, Mark>;
   /** NARs of which clients were given wrong bytes: a client that resumes one must be told that it is gone. */
@@ -73,6 +77,25 @@ export class Transfers {
       reading.close();
       throw error;
     }
+  }
+
+  /**
+   * Has a NAR come before a client asks for it, as long as the disk takes it, and keeps what is in memory of it at hand for a while: small
+   * ones are then not decoded a second time. Resolves when it has come, or does not.
+   */
+  async fetchAhead(known: KnownPath): Promise<void> {
+    if (this.#options.cache === undefined) return;
+    const transfer = await this.#transferFor(known, 0, new AbortController().signal, undefined);
+    const reading = new NarReading(transfer, 0);
+    try {
+      for await (const _ of reading.chunks())
+        if (!transfer.stores && transfer.clients === 1) return reading.close();
+    } catch {
+      // Whoever asks for it will be told.
+      return reading.close();
+    }
+    await transfer.ended;
+    this.#keepAtHand(reading);
   }
 
   /** The conduct of sources, as transfers have seen it. */
@@ -147,6 +170,12 @@ export class Transfers {
       if (this.#running.get(narHash) === transfer) this.#running.delete(narHash);
     });
     return transfer;
+  }
+
+  #keepAtHand(reading: NarReading): void {
+    this.#atHand.push(reading);
+    if (this.#atHand.length > maxAtHand) this.#atHand.shift()?.close();
+    this.#clock.after(atHandFor, () => reading.close());
   }
 
   #remember(narHash: NarHash, ending: Ending): void {
