@@ -1,52 +1,15 @@
 #!/usr/bin/env node
-import { CommanderError } from 'commander';
-import { commandLine } from './command-line.ts';
-import type { Option } from './config/options.ts';
-import { NarrowcastError } from './nix/error.ts';
-import { hideSecrets } from './telemetry/secrets.ts';
+import { enableCompileCache } from 'node:module';
+import { join } from 'node:path';
+import { cacheHome } from './config/cache-home.ts';
 
 // libuv makes its pool at first use. Lookups of names block its threads for seconds when a network is down, and
 // decoding and file reads must go on meanwhile.
 process.env['UV_THREADPOOL_SIZE'] ??= '16';
 
-process.exit(await main(process.argv.slice(2)));
+// What Node makes of the sources is kept for the next start, which takes little more than half the time then. Never beneath /tmp, where
+// others could leave it something to run; NODE_COMPILE_CACHE goes first.
+enableCompileCache(join(cacheHome(process.env), 'narrowcast-compiled'));
 
-/** Runs the command and gives the exit code: 0 ok, 1 runtime failure, 2 usage or configuration. */
-async function main(argv: readonly string[]): Promise<number> {
-  const { options, rest } = takeOptions(argv);
-  try {
-    await commandLine(options).parseAsync(rest, { from: 'user' });
-    return 0;
-  } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    process.stderr.write(`${explain(error, options)}\n`);
-    return isUsersMistake(error) ? 2 : 1;
-  }
-}
-
-/** Takes every `--option KEY VALUE` out of the arguments: commander knows no option with two values. */
-function takeOptions(argv: readonly string[]): { options: Option[]; rest: string[] } {
-  const options: Option[] = [];
-  const rest = [...argv];
-  for (let at = rest.indexOf('--option'); at >= 0; at = rest.indexOf('--option', at)) {
-    const [, key, value] = rest.slice(at, at + 3);
-    if (key === undefined || value === undefined) break;
-    options.push([key, value]);
-    rest.splice(at, 3);
-  }
-  return { options, rest };
-}
-
-function isUsersMistake(error: unknown): boolean {
-  return (
-    error instanceof NarrowcastError &&
-    ['bad-config', 'bad-usage', 'bad-pin', 'bad-root'].includes(error.code)
-  );
-}
-
-/** What stderr says about an error; the stack only when the log is asked to be that talkative. */
-function explain(error: unknown, options: readonly Option[]): string {
-  const talkative = options.some(([key, value]) => key === 'log-level' && ['debug', 'trace'].includes(value));
-  const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  return hideSecrets(`narrowcast: ${talkative && stack !== undefined ? stack : message}`);
-}
+const { run } = await import('./run.ts');
+process.exit(await run(process.argv.slice(2)));

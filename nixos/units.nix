@@ -25,6 +25,8 @@ let
   # systemd makes the directory, and takes over one that is there for the user.
   place = match "/var/(cache|lib)/(.*)" settings.cache.dir;
   directory = if elemAt place 0 == "lib" then "StateDirectory" else "CacheDirectory";
+  # What Node makes of the sources, for the next start.
+  compiled = "narrowcast-compiled";
   owner =
     if user == null then
       { DynamicUser = true; }
@@ -87,7 +89,12 @@ in
         # What is in flight is given 10 s.
         TimeoutStopSec = 20;
         LoadCredential = map ({ key, file }: "${key}:${file}") secrets;
-        ${directory} = elemAt place 1;
+        Environment = "NODE_COMPILE_CACHE=%C/${compiled}";
+        CacheDirectory = compiled;
+      }
+      // {
+        ${directory} =
+          if directory == "CacheDirectory" then "${elemAt place 1} ${compiled}" else elemAt place 1;
       }
       // owner;
     Install.WantedBy = [ "multi-user.target" ];

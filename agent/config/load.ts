@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
+import { cacheHome } from './cache-home.ts';
 import { check } from './check.ts';
 import { isTable, type Table } from './key.ts';
 import { type Option, withOptions } from './options.ts';
@@ -46,8 +46,7 @@ export async function loadConfig(sources: ConfigSources = {}): Promise<Config> {
 
 /** Users other than root keep their cache where the XDG base directory specification says. */
 function withOwnCacheDir(document: Table, env: NodeJS.ProcessEnv): Table {
-  const { XDG_CACHE_HOME: xdg = '' } = env;
-  const base = isAbsolute(xdg) ? xdg : join(env['HOME'] || homedir(), '.cache');
   const { cache = {} } = document;
-  return isTable(cache) ? { ...document, cache: { dir: join(base, 'narrowcast'), ...cache } } : document;
+  const dir = join(cacheHome(env), 'narrowcast');
+  return isTable(cache) ? { ...document, cache: { dir, ...cache } } : document;
 }

@@ -27,6 +27,9 @@ export interface RelayOptions {
   readonly nodeArguments?: readonly string[];
 }
 
+/** What Node made of the program at its first start, as where it is installed. */
+const compiledCode = join(import.meta.dirname, '../../.cache/compiled-code');
+
 /** `narrowcast serve` in a process of its own. */
 export class Relay implements AsyncDisposable {
   /** `http://127.0.0.1:PORT` */
@@ -72,6 +75,7 @@ export class Relay implements AsyncDisposable {
     await writeFile(file, stringify(configuration));
     const env = {
       ...packagedEnv,
+      NODE_COMPILE_CACHE: compiledCode,
       PATH: process.env['PATH'] ?? '',
       HOME: directory.path,
       ...(certificate !== undefined && { NODE_EXTRA_CA_CERTS: certificate }),

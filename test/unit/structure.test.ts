@@ -16,6 +16,7 @@ const floors: readonly (readonly string[])[] = [
   ['agent/agent.ts'],
   ['agent/commands/'],
   ['agent/command-line.ts'],
+  ['agent/run.ts'],
   ['agent/main.ts'],
 ];
 

@@ -30,6 +30,9 @@ export function manPage(tree: CommandTree, keys: readonly ReferenceRow[]): strin
     ...entry('\\fI/var/cache/narrowcast\\fR', [
       'The cache directory, a Nix binary cache like any other. Of users other than root: narrowcast beneath $XDG_CACHE_HOME or ~/.cache.',
     ]),
+    ...entry('\\fI~/.cache/narrowcast\\-compiled\\fR', [
+      'What Node makes of the program, for the next start; beneath $XDG_CACHE_HOME where that is set. It may be removed at any time.',
+    ]),
     '.SH ENVIRONMENT',
     ...entry('\\fBNARROWCAST_CONFIG\\fR', ['The configuration file, where --config names none.']),
     ...entry('\\fBNO_COLOR\\fR', ['When set, nothing is coloured.']),

@@ -1,5 +1,5 @@
-import { homedir } from 'node:os';
-import { isAbsolute, join } from 'node:path';
+import { join } from 'node:path';
+import { cacheHome } from '../../config/cache-home.ts';
 import { parseSize } from '../../config/units.ts';
 import { levels, type Packing, packings } from '../../push/packing.ts';
 import { UsageError } from '../usage-error.ts';
@@ -53,8 +53,7 @@ export function rateOf({ maxRate = '0' }: PushWishes): number {
 
 /** Where packed NARs wait: not within a cache directory, which others may read. */
 export function spoolOf({ spoolDir }: PushWishes): string {
-  const { XDG_CACHE_HOME: xdg = '', HOME: home } = process.env;
-  return spoolDir ?? join(isAbsolute(xdg) ? xdg : join(home || homedir(), '.cache'), 'narrowcast-push');
+  return spoolDir ?? join(cacheHome(process.env), 'narrowcast-push');
 }
 
 /**

@@ -27,7 +27,7 @@ export const start: Measure = {
     return {
       name: 'start',
       method:
-        'From spawning the process, with an empty cache directory, to the first whole 200 for /nix-cache-info; beside a Node that does nothing.',
+        'From spawning the process, with an empty cache directory, to the first whole 200 for /nix-cache-info, where it was started before; beside a Node that does nothing.',
       rows: [
         row(
           'first answer, as packaged',

@@ -108,7 +108,7 @@ skippable(describe, withoutLibrary)('services.narrowcast.cache', () => {
     expect(firewall).toEqual({});
     expect(service).toMatchObject({
       unitConfig: { AssertPathIsMountPoint: '/var/cache' },
-      serviceConfig: { CacheDirectory: 'nix', MemoryMax: '300M' },
+      serviceConfig: { CacheDirectory: 'nix narrowcast-compiled', MemoryMax: '300M' },
     });
   });
 });

@@ -115,9 +115,17 @@ describe('the service', () => {
 
   test('may write to its cache directory, which systemd makes', async () => {
     expect(await service({ cache: { dir: '/var/cache/nix/narrow' } })).toMatchObject({
-      CacheDirectory: 'nix/narrow',
+      CacheDirectory: 'nix/narrow narrowcast-compiled',
       DynamicUser: true,
       ProtectSystem: 'strict',
+    });
+  });
+
+  test('has a place for what Node makes of the sources, wherever its cache directory is', async () => {
+    expect(await service({ cache: { dir: '/var/lib/nix' } })).toMatchObject({
+      StateDirectory: 'nix',
+      CacheDirectory: 'narrowcast-compiled',
+      Environment: 'NODE_COMPILE_CACHE=%C/narrowcast-compiled',
     });
   });
 
