@@ -132,9 +132,9 @@ export class Transfer {
     return this.#givers.main;
   }
 
-  /** Whether what comes is stored. */
-  get stores(): boolean {
-    return this.#disk.takes;
+  /** Whether what comes stays here, on the disk or in memory. */
+  get keeps(): boolean {
+    return this.#disk.takes || this.#reserved > 0;
   }
 
   /** How many clients read it now. */

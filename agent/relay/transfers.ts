@@ -80,16 +80,16 @@ export class Transfers {
   }
 
   /**
-   * Has a NAR come before a client asks for it, as long as the disk takes it, and keeps what is in memory of it at hand for a while: small
-   * ones are then not decoded a second time. Resolves when it has come, or does not.
+   * Has a NAR come before a client asks for it, if it is small enough to stay in memory for a while: so it is not decoded a second time, and
+   * not fetched a second time either where the disk does not take it. Resolves when it has come, or does not.
    */
   async fetchAhead(known: KnownPath): Promise<void> {
-    if (this.#options.cache === undefined) return;
+    if (this.#options.cache === undefined || known.narinfo.narSize > this.#limits.holdUpTo) return;
     const transfer = await this.#transferFor(known, 0, new AbortController().signal, undefined);
     const reading = new NarReading(transfer, 0);
     try {
       for await (const _ of reading.chunks())
-        if (!transfer.stores && transfer.clients === 1) return reading.close();
+        if (!transfer.keeps && transfer.clients === 1) return reading.close();
     } catch {
       // Whoever asks for it will be told.
       return reading.close();

@@ -15,7 +15,7 @@ export const tried = {
   decoding:
     "lzma-native as npm installs it reaches 0.56 of `xz -dc` by itself, node:zlib's zstd 0.6 of `zstd -dc`; hashing, storing and sending take the rest of a core. Tried: slices of 1 to 16 KiB, output buffers of 64 KiB to 1 MiB, output gathered to 256 KiB, the decoder going on while its output is hashed and sent.",
   memory:
-    'Tried: docs/decisions/memory.md. Node with the program loaded and nothing done takes 90 MiB of it.',
+    'Tried: docs/decisions/memory.md. Node with the program loaded and nothing done takes 80 to 100 MiB of it.',
   watched:
     'Counters and events cost the same however many watch; what is left is the writing of /events itself, at most once a second, and its reader, on the same two cores.',
 } as const;

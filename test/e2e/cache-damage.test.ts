@@ -14,14 +14,19 @@ beforeAll(async () => {
   fixture = await largeClosure();
 });
 
-/** What a client of the relay gets for a path: the whole right NAR, 404, or a connection that is cut before the NAR's end. */
+/**
+ * What a client of the relay gets for a path: the whole right NAR, or the file that the upstream has of it; 404; or a connection that is
+ * cut before the end.
+ */
 async function read(
   relay: RelayProcess,
-  { path, narHash, narSize }: FixturePath,
+  { path, url, narHash, narSize, fileSize }: FixturePath,
 ): Promise<'right' | 'wrong' | 'cut' | '404'> {
   const narinfo = await fetch(`${relay.url}/${hashPartOf(path)}.narinfo`);
   if (narinfo.status === 404) return '404';
-  const nar = await fetch(`${relay.url}/${field(await narinfo.text(), 'URL')}`);
+  const text = await narinfo.text();
+  const asStored = field(text, 'Compression') !== 'none';
+  const nar = await fetch(`${relay.url}/${field(text, 'URL')}`);
   if (nar.status === 404) return '404';
   const hash = createHash('sha256');
   let bytes = 0;
@@ -31,10 +36,14 @@ async function read(
       bytes += chunk.length;
     }
   } catch {
-    return bytes < narSize ? 'cut' : 'wrong';
+    return bytes < (asStored ? fileSize : narSize) ? 'cut' : 'wrong';
   }
-  const right = hash.digest().equals(digestOfBase32(narHash.slice('sha256:'.length)));
-  return right ? 'right' : 'wrong';
+  const digest = asStored
+    ? createHash('sha256')
+        .update(await readFile(join(fixture.dir, url)))
+        .digest()
+    : digestOfBase32(narHash.slice('sha256:'.length));
+  return hash.digest().equals(digest) ? 'right' : 'wrong';
 }
 
 /** Turns a bit over in the middle of a path's stored NAR. Returns the file's name. */

@@ -32,11 +32,11 @@ test('a NAR that was fetched ahead is given from memory, and fetched once', asyn
 });
 
 test('a client that comes while it is fetched ahead gets it from that', async () => {
-  const { w } = await world(large);
-  const source = w.add(upstream({ chunk: 1_000, pause: 10 }), 'xz');
+  const { w } = await world();
+  const source = w.add(upstream({ chunk: 1_000, pause: 100 }), 'xz');
   const ahead = w.transfers.fetchAhead(w.known);
   await w.run(w.time.sleep(500));
-  expectWhole(await w.run(w.get()));
+  expectWhole(await w.run(w.get()), small.nar);
   await w.run(ahead);
   expect(source.opened).toHaveLength(1);
 });
@@ -59,14 +59,21 @@ test('nothing is fetched ahead without a disk', async () => {
   expect(source.opened).toEqual([]);
 });
 
-test('nor further than a disk takes it', async () => {
-  const { w, disk } = await world(large);
-  let writes = 0;
-  disk.verdict = ({ name }) => (name === 'write' && ++writes > 20 ? 'ENOSPC' : undefined);
-  const source = w.add(upstream({ chunk: 1_000, pause: 100 }), 'xz');
+test('nor is what is too large to stay in memory', async () => {
+  const { w } = await world(large);
+  const source = w.add(upstream(), 'xz');
   await w.run(w.transfers.fetchAhead(w.known));
-  await w.settle();
-  expect(source.bytes).toBeLessThan(large.files.xz.length / 2);
+  expect(source.opened).toEqual([]);
+});
+
+test('what the disk does not take is fetched once all the same', async () => {
+  const { w, disk } = await world();
+  let writes = 0;
+  disk.verdict = ({ name }) => (name === 'write' && ++writes > 5 ? 'ENOSPC' : undefined);
+  const source = w.add(upstream({ chunk: 1_000, pause: 10 }), 'xz');
+  await w.run(w.transfers.fetchAhead(w.known));
+  expectWhole(await w.run(w.get()), small.nar);
+  expect(source.bytes).toBe(small.files.xz.length);
 });
 
 test('who cannot be had is no error', async () => {
