@@ -79,7 +79,8 @@ export class FetchAhead {
 
   #begin(entry: Told): void {
     entry.begun = true;
-    for (const referrer of entry.referrers) this.#candidates.add(referrer);
+    for (const referrer of entry.referrers)
+      if (this.#candidates.size < maxTold) this.#candidates.add(referrer);
   }
 
   async #fill(): Promise<void> {
