@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { DiskCache } from '../cache/disk-cache.ts';
 import { printCacheInfo } from '../nix/cache-info.ts';
 import { printNarinfo } from '../nix/narinfo.ts';
-import type { Finished } from '../telemetry/counters.ts';
+import { disk, type Finished } from '../telemetry/counters.ts';
 import { Admission } from './admission.ts';
 import { percentDecoded, say, send } from './reply.ts';
 import { counting } from './request-count.ts';
@@ -24,8 +24,6 @@ export interface LanFaceOptions extends ShareableParts {
   /** Answers uploaders, and tells whether it did, where this machine takes uploads. */
   readonly uploads?: ((request: IncomingMessage, response: ServerResponse) => Promise<boolean>) | undefined;
 }
-
-const disk = { id: 'disk', origin: 'disk' } as const;
 
 /**
  * What other machines see: a plain binary cache of what is whole in the cache directory and signed by a shareable key, as stored;

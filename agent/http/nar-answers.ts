@@ -8,7 +8,7 @@ import { type KnownPath, withFileOf } from '../relay/known-path.ts';
 import type { Lookup } from '../relay/lookup.ts';
 import { opaqueOffers, openOpaque } from '../relay/opaque.ts';
 import type { Transfers } from '../relay/transfers.ts';
-import type { Finished, Giver } from '../telemetry/counters.ts';
+import { disk, type Finished } from '../telemetry/counters.ts';
 import { parseRange } from './range.ts';
 import { gone, say, send, upTo } from './reply.ts';
 import { type Count, messageOf, resultFrom } from './request-count.ts';
@@ -28,7 +28,6 @@ export interface NarAnswersOptions {
 /** A NAR's file by its FileHash. */
 type FileName = Extract<NarName, { kind: 'stored' }>;
 
-const disk: Giver = { id: 'disk', origin: 'disk' };
 /** A client of a file that has to be fetched anew waits for the end of that for this long at most after its last byte, in ms. */
 const storingPatience = 60_000;
 

@@ -1,11 +1,8 @@
 import { type Compression, compressions, fileExtension, isDecodable } from '../nix/compression.ts';
 import { isNarHash, type NarHash, narHashOf } from '../nix/hash.ts';
-import type { Narinfo } from '../nix/narinfo.ts';
+import type { NarinfoFile } from '../nix/narinfo.ts';
 import type { KnownPath } from '../relay/known-path.ts';
 import { opaqueOffers } from '../relay/opaque.ts';
-
-/** What a narinfo of the local face says of the NAR's file. */
-export type ServedAs = Pick<Narinfo, 'url' | 'compression' | 'fileHash' | 'fileSize'>;
 
 /** A NAR by its NarHash, decoded or as only Nix can decode it; or the file of that FileHash, as it is stored. */
 export type NarName =
@@ -17,7 +14,7 @@ export type NarName =
  * How a NAR is served: the stored file as it is, where `asStored` and decoding it costs something; else decoded, where that can be done; else
  * as a source has it. Undefined when nobody has it. The URL means the same bytes for ever (docs/decisions/as-stored.md).
  */
-export function servedAs(known: KnownPath, asStored: boolean): ServedAs | undefined {
+export function servedAs(known: KnownPath, asStored: boolean): NarinfoFile | undefined {
   const { hashPart, narHash, stored } = known;
   if (
     asStored &&

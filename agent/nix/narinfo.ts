@@ -29,6 +29,9 @@ export interface Narinfo extends Signable {
   readonly extra: readonly (readonly [key: string, value: string])[];
 }
 
+/** What a narinfo says of the file that holds the NAR. */
+export type NarinfoFile = Pick<Narinfo, 'url' | 'compression' | 'fileHash' | 'fileSize'>;
+
 /** No narinfo is longer than this (64 KiB). */
 export const maxNarinfoBytes = 65536;
 

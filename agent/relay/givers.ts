@@ -1,7 +1,5 @@
-import type { Counters, Giver } from '../telemetry/counters.ts';
-import { diskId, type Supply } from './supply.ts';
-
-const disk: Giver = { id: diskId, origin: 'disk' };
+import { type Counters, disk, type Giver } from '../telemetry/counters.ts';
+import type { Supply } from './supply.ts';
 
 /** Counts where the bytes of one transfer came from. */
 export class Givers {

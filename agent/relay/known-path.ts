@@ -1,5 +1,5 @@
 import { type NarHash, narHashOf, sameHash } from '../nix/hash.ts';
-import type { Narinfo } from '../nix/narinfo.ts';
+import type { Narinfo, NarinfoFile } from '../nix/narinfo.ts';
 import type { HashPart } from '../nix/store-path.ts';
 import type { MonitoredSource } from '../source/monitored-source.ts';
 import { copyOf, detached, memoryOf } from './detached.ts';
@@ -10,9 +10,6 @@ export interface Offer {
   readonly source: MonitoredSource;
   readonly narinfo: Narinfo;
 }
-
-/** The file that holds a NAR in the cache directory. */
-export type StoredAs = Pick<Narinfo, 'url' | 'compression' | 'fileHash' | 'fileSize'>;
 
 /** How long it is believed that a source still has what it offered, in ms. */
 const offeredFor = 3_600_000;
@@ -29,14 +26,14 @@ export class KnownPath {
   readonly trustedBy: string;
   readonly narHash: NarHash;
   /** Where the NAR is in the cache directory, as far as is known. */
-  stored: StoredAs | undefined;
+  stored: NarinfoFile | undefined;
   #storedAt: number;
   readonly #offers = new Map<string, { readonly offer: Offer; readonly at: number }>();
   /** Sources that did not keep what they offered, and until when they are not believed. */
   readonly #withdrawn = new Map<string, number>();
 
   /** `now` in the clock's ms; `stored` when the NAR was seen in the cache directory, with more of its narinfo maybe. */
-  constructor(trusted: Trusted, now: number, stored?: StoredAs) {
+  constructor(trusted: Trusted, now: number, stored?: NarinfoFile) {
     this.narinfo = detached(trusted.narinfo);
     this.trustedBy = trusted.by;
     this.narHash = narHashOf(trusted.narinfo.narHash);
@@ -68,7 +65,7 @@ export class KnownPath {
   }
 
   /** The NAR was found in the cache directory just now, or not. */
-  seen(stored: StoredAs | undefined, now: number): void {
+  seen(stored: NarinfoFile | undefined, now: number): void {
     this.stored = stored && fileOf(stored);
     if (stored) this.#storedAt = now;
   }
@@ -98,12 +95,12 @@ export class KnownPath {
 }
 
 /** The trusted narinfo with another one's file; nothing else of that is kept, for nobody has vouched for it. */
-export function withFileOf(trusted: Narinfo, file: StoredAs): Narinfo {
+export function withFileOf(trusted: Narinfo, file: NarinfoFile): Narinfo {
   const { fileHash: _, fileSize: __, ...rest } = trusted;
   return { ...rest, ...fileOf(file) };
 }
 
-function fileOf({ url, compression, fileHash, fileSize }: StoredAs): StoredAs {
+function fileOf({ url, compression, fileHash, fileSize }: NarinfoFile): NarinfoFile {
   return {
     url: copyOf(url),
     compression,

@@ -7,7 +7,7 @@ import { SourceError } from '../source/error.ts';
 import type { MonitoredSource } from '../source/monitored-source.ts';
 import type { SourcePool } from '../source/source-pool.ts';
 import { type Clock, systemClock } from '../telemetry/clock.ts';
-import { Counters, type Giver } from '../telemetry/counters.ts';
+import { Counters, disk, type Giver } from '../telemetry/counters.ts';
 import type { Logger } from '../telemetry/log.ts';
 import { Answers, giverOf } from './answers.ts';
 import { KnownPath, type Offer } from './known-path.ts';
@@ -34,7 +34,6 @@ export interface Found {
 
 /** What is remembered. */
 export const memory: Giver = { id: 'memory', origin: 'memory' };
-const disk: Giver = { id: 'disk', origin: 'disk' };
 const unsigned = 'no trusted key has signed it, and no content address vouches for it';
 /** One for all: to make an error each time costs more than it tells. */
 const answeredElsewhere = new Error('another source has answered');

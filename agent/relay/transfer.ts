@@ -58,6 +58,11 @@ interface Next {
   readonly begun?: Begun | undefined;
 }
 
+/** Agents whose requests for a NAR are told to its sources: as many as there are peers, … */
+const maxAskers = 32;
+/** … and no more characters of a header than any server takes. */
+const longestVia = 2_048;
+
 /**
  * The transfer of one NAR, by NarHash: bytes from many sources, checked once, read by any number of clients. A source that fails is
  * followed by the next at the byte where it stopped; when only another file of the NAR is left, it is decoded anew and must agree
@@ -174,7 +179,9 @@ export class Transfer {
 
   /** Another agent waits for it, whose request came by these: no source may wait for them (I10). */
   isFor(via: string): void {
-    if (this.#via.has(via)) return;
+    // Others are waited for all the same; sources are just not told of them.
+    const isOneTooMany = this.#via.size >= maxAskers || [...this.#via, via].join(', ').length > longestVia;
+    if (this.#via.has(via) || isOneTooMany) return;
     this.#via.add(via);
     const { clock, log, via: own } = this.#options;
     const ours = { reading: this.#reading, choice: this.#choice, own, clock, signal: this.#abort.signal };

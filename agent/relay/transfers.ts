@@ -45,7 +45,7 @@ export class Transfers {
   readonly #counters: Counters;
   readonly #standings: Standings;
   readonly #held: Budget;
-  readonly #atHand: NarReading[] = [];
+  readonly #atHand = new Set<NarReading>();
   /** The furthest that clients may have of NARs that were cut before their end. */
   readonly #given: LRUCache<NarHash, Mark>;
   /** NARs of which clients were given wrong bytes: a client that resumes one must be told that it is gone. */
@@ -173,9 +173,14 @@ export class Transfers {
   }
 
   #keepAtHand(reading: NarReading): void {
-    this.#atHand.push(reading);
-    if (this.#atHand.length > maxAtHand) this.#atHand.shift()?.close();
-    this.#clock.after(atHandFor, () => reading.close());
+    const letGo = (held: NarReading) => {
+      held.close();
+      this.#atHand.delete(held);
+    };
+    this.#atHand.add(reading);
+    const [oldest] = this.#atHand;
+    if (oldest !== undefined && this.#atHand.size > maxAtHand) letGo(oldest);
+    this.#clock.after(atHandFor, () => letGo(reading));
   }
 
   #remember(narHash: NarHash, ending: Ending): void {

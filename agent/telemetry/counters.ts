@@ -51,7 +51,8 @@ export interface Listener {
   ended(storePath: string, result: TransferResult): void;
 }
 
-const disk: Giver = { id: 'disk', origin: 'disk' };
+/** The cache directory. */
+export const disk: Giver = { id: 'disk', origin: 'disk' };
 const keptRequests = 500;
 const keptRejections = 100;
 

@@ -52,6 +52,17 @@ describe('I10: a source that may wait for this transfer itself', () => {
     expect(far.opened).toHaveLength(0);
   });
 
+  test('is asked about so many askers only', async () => {
+    const w = await scene();
+    const other = w.add({ ...silent(30_000), narinfo: large.narinfo('xz') }, 'xz');
+    const askers = Array.from({ length: 100 }, (_, n) => `${behind}${n}`);
+    const others = w.time.sleep(100).then(() => Promise.all(askers.map((via) => w.get({ via }))));
+    const [got, all] = await w.run(Promise.all([w.get(), others]));
+    for (const one of [got, ...all]) expectWhole(one);
+    expect(other.asked).toBeGreaterThan(1);
+    expect(other.asked).toBeLessThanOrEqual(33);
+  });
+
   test('is not left once it gives', async () => {
     const w = await scene();
     w.add({ ...silent(400), chunk: 1_000, pause: 100 }, 'xz');

@@ -66,6 +66,8 @@ const loginPage = Buffer.from('<!DOCTYPE html><title>Welcome</title>please log i
 
 /** A source that behaves as its script says, in virtual time, and counts. */
 export class ScriptedSource implements Source {
+  /** How often it was asked for a narinfo. */
+  asked = 0;
   readonly id: string;
   readonly reach: Reach;
   readonly configured: boolean;
@@ -92,6 +94,7 @@ export class ScriptedSource implements Source {
   }
 
   async narinfo(): Promise<Narinfo | undefined> {
+    this.asked += 1;
     return this.#script.narinfo;
   }
 
